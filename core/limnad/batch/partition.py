@@ -1,0 +1,159 @@
+"""From hashes to key groups, from key groups to workers, from a batch to one part per worker.
+
+State is stored by key group, and the number of key groups is fixed for a job's life: so the number of workers may
+change, and what moves between them is whole groups. Workers own contiguous ranges of groups.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+__all__ = [
+    "KEY_GROUPS",
+    "MAX_KEY_GROUPS",
+    "key_group",
+    "split_frame",
+    "split_records",
+    "worker_of",
+    "workers_of",
+]
+
+KEY_GROUPS = 256
+"""How many key groups a job has by default: four for each of 64 workers, and few enough to store one by one."""
+
+MAX_KEY_GROUPS = 65_536
+
+Destinations: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+_FILTER_WORKERS = 4
+_FILTER_ROWS = 100_000
+_HALF = np.uint64(32)
+
+
+def key_group(hashes: npt.NDArray[np.uint64], key_groups: int = KEY_GROUPS) -> npt.NDArray[np.uint16]:
+    """The key group of each hash: its upper 32 bits, as a fraction of one, times the number of groups.
+
+    Law: groups are even to `key_groups / 2**32`, and doubling `key_groups` splits each group in two neighbours.
+
+    >>> key_group(np.array([0, 2**63, 2**64 - 1], np.uint64), 256).tolist()
+    [0, 128, 255]
+
+    Raises:
+        ValueError: if `key_groups` is not within 1..65536.
+    """
+    _check_key_groups(key_groups)
+    upper = np.right_shift(hashes, _HALF)
+    np.multiply(upper, np.uint64(key_groups), out=upper)
+    np.right_shift(upper, _HALF, out=upper)
+    return upper.astype(np.uint16)
+
+
+def worker_of(group: int, workers: int, key_groups: int = KEY_GROUPS) -> int:
+    """The worker that owns a key group.
+
+    Law: it never falls with the group, so each worker owns one range; the ranges differ by at most one group in size.
+
+    >>> [worker_of(group, 2, 5) for group in range(5)]
+    [0, 0, 0, 1, 1]
+    """
+    return group * workers // key_groups
+
+
+def workers_of(groups: npt.NDArray[np.uint16], workers: int, key_groups: int = KEY_GROUPS) -> Destinations:
+    """The worker that owns each of many key groups, as the narrowest integers that sort fast.
+
+    >>> workers_of(np.array([0, 4], np.uint16), 2, 5).tolist()
+    [0, 1]
+
+    Raises:
+        ValueError: if there are more workers than key groups, or none.
+    """
+    _check_key_groups(key_groups)
+    if not 1 <= workers <= key_groups:
+        raise ValueError(f"{workers} workers cannot share {key_groups} key groups: take 1 to {key_groups} workers")
+    destinations: Destinations = _worker_table(workers, key_groups)[groups]
+    return destinations
+
+
+@functools.lru_cache(maxsize=64)
+def _worker_table(workers: int, key_groups: int) -> npt.NDArray[Any]:
+    table = np.arange(key_groups, dtype=np.int64) * workers // key_groups
+    return table.astype(np.uint8 if workers <= 256 else np.uint16)
+
+
+def _check_key_groups(key_groups: int) -> None:
+    if not 1 <= key_groups <= MAX_KEY_GROUPS:
+        raise ValueError(f"the number of key groups must be within 1..{MAX_KEY_GROUPS}, not {key_groups}")
+
+
+def split_frame(frame: pl.DataFrame, destinations: Destinations, workers: int) -> list[pl.DataFrame | None]:
+    """Splits a frame into one part per worker, None where a worker gets no row; rows keep their order within a part.
+
+    Law: the parts' rows are the frame's rows. A part may be the frame itself, or a slice that keeps all parts' memory
+    alive.
+
+    Measured in one thread, with 2 and 5 columns: from 100,000 rows on a filter per worker is up to twice as fast for 2
+    workers and even at 4; else sorting the row numbers (8 and 16 bits are sorted by counting), gathering once and
+    slicing is faster, 40 times for 1,000 rows and 64 workers. `partition_by` and a sort within Polars were never
+    fastest.
+
+    >>> frame = pl.DataFrame({"a": [1, 2, 3]})
+    >>> [None if part is None else part.rows() for part in split_frame(frame, np.array([2, 0, 2], np.uint8), 3)]
+    [[(2,)], None, [(1,), (3,)]]
+
+    Raises:
+        ValueError: if there is not one destination for each row, or one is not a worker.
+    """
+    counts = _count(destinations, len(frame), workers)
+    whole = _only_worker(counts, len(frame))
+    if whole is not None:
+        return [frame if worker == whole and len(frame) else None for worker in range(workers)]
+    if workers <= _FILTER_WORKERS and len(frame) >= _FILTER_ROWS:
+        return [
+            frame.filter(pl.Series(destinations == worker)) if count else None for worker, count in enumerate(counts)
+        ]
+    order = np.argsort(destinations, kind="stable").astype(np.uint32)
+    gathered = frame[pl.Series(order)]
+    parts: list[pl.DataFrame | None] = []
+    start = 0
+    for count in counts:
+        parts.append(gathered.slice(start, count) if count else None)
+        start += count
+    return parts
+
+
+def split_records(records: Sequence[Any], destinations: Destinations, workers: int) -> list[list[Any] | None]:
+    """Splits a list of records into one list per worker, None where a worker gets none; order is kept within a part.
+
+    >>> split_records(["a", "b", "c"], np.array([1, 0, 1], np.uint8), 2)
+    [['b'], ['a', 'c']]
+
+    Raises:
+        ValueError: if there is not one destination for each record, or one is not a worker.
+    """
+    counts = _count(destinations, len(records), workers)
+    whole = _only_worker(counts, len(records))
+    if whole is not None:
+        return [list(records) if worker == whole and records else None for worker in range(workers)]
+    parts: list[list[Any]] = [[] for _ in range(workers)]
+    for record, worker in zip(records, destinations.tolist(), strict=True):
+        parts[worker].append(record)
+    return [part or None for part in parts]
+
+
+def _count(destinations: Destinations, length: int, workers: int) -> list[int]:
+    if len(destinations) != length:
+        raise ValueError(f"{len(destinations)} destinations for {length} rows")
+    counts: list[int] = np.bincount(destinations, minlength=workers).tolist()
+    if len(counts) > workers:
+        raise ValueError(f"destination {len(counts) - 1} is not one of {workers} workers")
+    return counts
+
+
+def _only_worker(counts: list[int], length: int) -> int | None:
+    """The worker that gets everything, if one does."""
+    return counts.index(length) if length in counts else None

@@ -1,0 +1,10 @@
+"""The client: what a program uses to run jobs, feed them and read their outputs.
+
+`Client` speaks to an agent over gRPC; `local` starts one on this machine for as long as it is needed. This is the only
+part of the library that knows the wire types.
+"""
+
+from limnad.client.client import Client, Input, Job, JobStatus, StageStatus
+from limnad.client.local import LocalCluster, local
+
+__all__ = ["Client", "Input", "Job", "JobStatus", "LocalCluster", "StageStatus", "local"]

@@ -1,0 +1,351 @@
+"""A client of an agent."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import grpc
+
+from limnad.batch import decode, encode
+from limnad.errors import ClusterError, JobError, JobFailed
+from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
+
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
+
+_ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What went through one stage so far, on all workers together.
+
+    Attributes:
+        name: The stage.
+        label: What a table shows.
+        kind: ``"input"``, ``"compute"``, ``"ingress"``, ``"egress"`` or ``"feedback"``.
+        rows_in: Rows received.
+        rows_out: Rows sent.
+        busy_s: Seconds in callbacks, summed over the workers.
+    """
+
+    name: str
+    label: str
+    kind: str
+    rows_in: int
+    rows_out: int
+    busy_s: float
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job is doing.
+
+    Attributes:
+        state: ``"starting"``, ``"running"``, ``"finished"``, ``"failed"`` or ``"cancelled"``.
+        epoch: The first epoch that is not complete; None before it is known and when all are.
+        starting_s: Seconds from the submission until the engines ran.
+        running_s: Seconds since then, or until the end.
+        stages: By stage, in the order of the flow.
+        queued_bytes: What waits undelivered, on all workers together.
+        in_flight_bytes: What was sent and has not arrived.
+        waiting_workers: Workers whose sources wait because too much is undelivered.
+        data_bytes: What workers sent each other.
+        progress_bytes: What of progress updates workers sent each other.
+        probes: For each probe the first epoch that is not complete there; None when all are.
+        outputs: The names of the job's outputs.
+        inputs: The names of its hand-fed inputs.
+    """
+
+    state: str
+    epoch: int | None
+    starting_s: float
+    running_s: float
+    stages: list[StageStatus]
+    queued_bytes: int
+    in_flight_bytes: int
+    waiting_workers: int
+    data_bytes: int
+    progress_bytes: int
+    probes: dict[str, int | None]
+    outputs: list[str]
+    inputs: list[str]
+    failure: JobFailed | None = field(default=None, compare=False)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that sources have read."""
+        return sum(stage.rows_out for stage in self.stages if stage.kind == "input")
+
+    @property
+    def rows_out(self) -> int:
+        """Rows that have reached an output."""
+        return sum(stage.rows_in for stage in self.stages if stage.name.startswith(("output ", "write ", "subscribe")))
+
+
+class Client:
+    """Speaks to the agent at an address.
+
+    Args:
+        address: ``"HOST:PORT"``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._jobs = jobs_pb2_grpc.JobServiceStub(self._channel)
+
+    def submit(
+        self,
+        path: str,
+        function: str = "job",
+        *,
+        arguments: Mapping[str, object] | None = None,
+        workers: int = 0,
+        accumulation: str = "local",
+    ) -> Job:
+        """Starts a job.
+
+        Args:
+            path: The job file.
+            function: The function in it that describes the flow.
+            arguments: For that function; given as text, they take the types of its parameters.
+            workers: How many; 0: all that the agent has.
+            accumulation: How progress updates are gathered: ``"local"`` or ``"none"``.
+
+        Raises:
+            JobError: The request is wrong.
+            ClusterError: The agent cannot be reached.
+        """
+        request = jobs_pb2.SubmitRequest(
+            path=os.path.abspath(path),
+            function=function,
+            arguments=[
+                control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()
+            ],
+            workers=workers,
+            accumulation=accumulation,
+        )
+        answer = _translated(lambda: self._jobs.Submit(request))
+        return Job(answer.job, self._jobs)
+
+    def close(self) -> None:
+        """Hangs up; jobs go on."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class Job:
+    """A job that has been submitted."""
+
+    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+        self.name = name
+        self._jobs = jobs
+        self._inputs: dict[str, Input] = {}
+
+    def watch(self) -> Iterator[JobStatus]:
+        """The job's status, about four times a second and whenever its state changes, until it has ended."""
+        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name))
+        yield from map(_status, _translated_stream(call))
+
+    def status(self) -> JobStatus:
+        """The job's status now."""
+        return next(self.watch())
+
+    def outputs(self, *names: str) -> Iterator[tuple[str, int, Any]]:
+        """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
+
+        For each output the epochs come in order, from the first one on, the empty ones included.
+        """
+        call = self._jobs.Subscribe(jobs_pb2.SubscribeRequest(job=self.name, outputs=names))
+        for output in _translated_stream(call):
+            yield output.name, output.epoch, decode(output.encoding, output.payload)
+
+    def subscribe(self, output: str) -> Iterator[tuple[int, Any]]:
+        """``(epoch, rows)`` of one output. See `outputs`.
+
+        Raises:
+            JobFailed: The job failed, after what it gave until then.
+            KeyError: It has no such output.
+        """
+        for _, epoch, rows in self.outputs(output):
+            yield epoch, rows
+        status = self.status()
+        if output not in status.outputs and status.state == "finished":
+            raise KeyError(f"the job has no output {output!r}; it has {status.outputs}")
+        if status.failure is not None:
+            raise status.failure
+
+    def input(self, name: str) -> Input:
+        """A hand-fed input of the job, to be fed from here."""
+        if name not in self._inputs:
+            self._inputs[name] = Input(self.name, name, self._jobs)
+        return self._inputs[name]
+
+    def wait(self) -> JobStatus:
+        """Waits until the job has ended.
+
+        Raises:
+            JobFailed: It failed.
+        """
+        status = self._until(lambda status: status.state in ("finished", "failed", "cancelled"))
+        if status.failure is not None:
+            raise status.failure
+        return status
+
+    def wait_for_probe(self, probe: str, epoch: int) -> None:
+        """Waits until an epoch is complete at a probe.
+
+        Raises:
+            KeyError: The job has no such probe.
+            JobFailed: The job failed before.
+        """
+
+        def passed(status: JobStatus) -> bool:
+            if status.state in ("starting", "running") and not status.probes:
+                return False
+            if status.failure is None and probe not in status.probes and status.state == "running":
+                raise KeyError(f"the job has no probe {probe!r}; it has {sorted(status.probes)}")
+            frontier = status.probes.get(probe)
+            return frontier is None or frontier > epoch
+
+        status = self._until(passed)
+        if status.failure is not None:
+            raise status.failure
+
+    def _until(self, holds: Callable[[JobStatus], bool]) -> JobStatus:
+        for status in self.watch():
+            if holds(status) or status.failure is not None:
+                break
+        return status
+
+    def cancel(self) -> None:
+        """Ends the job at once."""
+        _translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
+
+
+class Input:
+    """A hand-fed input of a running job (Naiad, section 4.1). Each call returns when the engine has taken it."""
+
+    def __init__(self, job: str, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+        self._job = job
+        self._name = name
+        self._requests: SimpleQueue[jobs_pb2.PushRequest | None] = SimpleQueue()
+        self._answers: Any = None
+        self._jobs = jobs
+        self._lock = threading.Lock()
+
+    def on_next(self, batch: Any) -> None:
+        """Rows of the open epoch: a frame of the input's schema, or a list of records.
+
+        Raises:
+            JobError: The input does not exist, is closed, or the rows do not fit.
+        """
+        encoding, payload = encode(batch)
+        number = exchange_pb2.Encoding.ValueType(int(encoding))
+        self._push(rows=control_pb2.Rows(encoding=number, payload=bytes(payload)))
+
+    def advance_to(self, epoch: int) -> None:
+        """Ends all epochs before this one."""
+        self._push(advance_to=epoch)
+
+    def close(self) -> None:
+        """No more rows."""
+        self._push(close=True)
+        with self._lock:
+            self._requests.put(None)
+            self._answers = None
+
+    def _push(self, **action: Any) -> None:
+        request = jobs_pb2.PushRequest(job=self._job, push=control_pb2.Push(input=self._name, **action))
+        with self._lock:
+            if self._answers is None:
+                self._requests = SimpleQueue()
+                self._answers = self._jobs.Push(iter(self._requests.get, None))
+            self._requests.put(request)
+            try:
+                _translated(lambda: next(self._answers))
+            except JobError:
+                self._answers = None
+                raise
+
+
+def _status(view: jobs_pb2.JobView) -> JobStatus:
+    state = jobs_pb2.JobState.Name(view.state).removeprefix("JOB_STATE_").lower()
+    failure = None
+    if view.HasField("failure"):
+        failure = JobFailed(view.failure.summary, view.failure.traceback)
+    known = [worker for worker in view.workers if worker.frontiers_known]
+    epochs = [worker.epoch for worker in known if worker.HasField("epoch")]
+    stages = [
+        StageStatus(
+            stage.name,
+            stage.label,
+            stage.kind,
+            sum(worker.stages[number].rows_in for worker in view.workers if worker.stages),
+            sum(worker.stages[number].rows_out for worker in view.workers if worker.stages),
+            sum(worker.stages[number].busy_us for worker in view.workers if worker.stages) / 1e6,
+        )
+        for number, stage in enumerate(view.stages)
+    ]
+    return JobStatus(
+        state=state,
+        epoch=max(epochs) if epochs and view.state not in _ENDED else None,
+        starting_s=view.starting_us / 1e6,
+        running_s=view.running_us / 1e6,
+        stages=stages,
+        queued_bytes=sum(worker.queued_bytes for worker in view.workers),
+        in_flight_bytes=sum(worker.in_flight_bytes for worker in view.workers),
+        waiting_workers=sum(worker.waiting_for_credit for worker in view.workers),
+        data_bytes=sum(worker.data_bytes for worker in view.workers),
+        progress_bytes=sum(worker.progress_bytes for worker in view.workers),
+        probes=_probes(view, known),
+        outputs=[output.name for output in view.outputs],
+        inputs=list(view.inputs),
+        failure=failure,
+    )
+
+
+def _probes(view: jobs_pb2.JobView, known: list[control_pb2.Status]) -> dict[str, int | None]:
+    """What any worker knows of a frontier holds for all: the furthest one counts."""
+    if not known:
+        return {}
+    furthest: dict[str, int | None] = {}
+    for name in view.probes:
+        epochs = [worker.probes[name] if name in worker.probes else None for worker in known]
+        furthest[name] = None if None in epochs else max(epoch for epoch in epochs if epoch is not None)
+    return furthest
+
+
+def _translated(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except grpc.RpcError as error:
+        raise _error(error) from None
+
+
+def _translated_stream(call: Any) -> Iterator[Any]:
+    try:
+        yield from call
+    except grpc.RpcError as error:
+        raise _error(error) from None
+    finally:
+        call.cancel()
+
+
+def _error(error: Any) -> Exception:
+    code, details = error.code(), error.details()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return ClusterError(f"the agent cannot be reached: {details}")
+    return JobError(details or str(code))

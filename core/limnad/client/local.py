@@ -1,0 +1,97 @@
+"""A cluster on this machine, for as long as it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+from limnad.client.client import Client, Job
+from limnad.errors import ClusterError, JobError
+
+MAX_WORKERS = 256
+"""As many as there are key groups: another worker would own none."""
+
+
+class LocalCluster:
+    """An agent and its engines on this machine.
+
+    It ends with this object (`stop`), and also if this process dies: the agent watches the pipe to its standard input.
+
+    Args:
+        workers: How many engines.
+        port: Where the agent listens on loopback; 0: anywhere.
+        output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
+
+    Raises:
+        JobError: The number of workers makes no sense.
+        ClusterError: The agent did not start.
+    """
+
+    def __init__(self, workers: int, port: int = 0, output: int | None = None) -> None:
+        if not 1 <= workers <= MAX_WORKERS:
+            raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
+        announced, announce = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "limnad_worker", "agent", "--workers", str(workers), "--port", str(port)]
+                + ["--announce-fd", str(announce), "--until-stdin-ends"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=[announce],
+                start_new_session=True,
+            )
+        finally:
+            os.close(announce)
+        with os.fdopen(announced) as pipe:
+            news = json.loads(pipe.readline() or '{"error": "the agent died while it started"}')
+        if "error" in news:
+            self.stop()
+            raise ClusterError(news["error"])
+        self.address: str = news["address"]
+
+    @property
+    def streams(self) -> tuple[IO[bytes], IO[bytes]]:
+        """What agent and engines print, if it was asked for as a pipe: standard output and error."""
+        assert self._process.stdout is not None and self._process.stderr is not None
+        return self._process.stdout, self._process.stderr
+
+    def stop(self) -> None:
+        """Ends the agent and all its engines."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+@contextmanager
+def local(target: str, workers: int = 1, arguments: Mapping[str, Any] | None = None) -> Iterator[Job]:
+    """Runs a job on this machine for the length of a ``with`` block; what is left of it then is cancelled.
+
+    Args:
+        target: ``"FILE[:FUNCTION]"``, as for `limnad run`.
+        workers: How many worker processes.
+        arguments: For the function.
+
+    Raises:
+        JobError: The request is wrong.
+        ClusterError: The agent did not start.
+    """
+    path, _, function = target.partition(":")
+    with LocalCluster(workers) as cluster, Client(cluster.address) as client:
+        job = client.submit(path, function or "job", arguments=arguments, workers=workers)
+        yield job

@@ -1,0 +1,76 @@
+"""When sources must wait: bytes that are somewhere in the cluster and not delivered yet.
+
+Receiving is never refused, because a bounded queue in a loop deadlocks; only sources wait. Each worker knows what it
+has queued itself and what it has sent that has not arrived; its peers tell the rest with their acknowledgements.
+"""
+
+from limnad.cluster.effects import Ack
+
+BUDGET_BYTES = 64 << 20
+"""Per worker: enough to keep every worker busy over a pause of a tenth of a second, small beside the state."""
+
+
+class Backpressure:
+    """One worker's estimate of the undelivered bytes of the cluster.
+
+    >>> pressure = Backpressure(peers=[1], budget_bytes=100)
+    >>> pressure.sent(1, 150), pressure.must_wait(own_queued_bytes=60)
+    (None, True)
+    >>> pressure.acknowledged(peer=1, received=1, queued_bytes=0), pressure.must_wait(own_queued_bytes=60)
+    (None, False)
+    """
+
+    def __init__(self, peers: list[int], budget_bytes: int = BUDGET_BYTES) -> None:
+        self._budget = budget_bytes * (len(peers) + 1)
+        self._in_flight: dict[int, list[int]] = {peer: [] for peer in peers}
+        self._received: dict[int, int] = dict.fromkeys(peers, 0)
+        self._queued: dict[int, int] = dict.fromkeys(peers, 0)
+        self._arrived: dict[int, int] = dict.fromkeys(peers, 0)
+        self._told: dict[int, int] = dict.fromkeys(peers, 0)
+        self._told_queued: dict[int, int] = dict.fromkeys(peers, 0)
+        self._in_flight_bytes = 0
+
+    def sent(self, peer: int, size_bytes: int) -> None:
+        """A batch has gone out."""
+        self._in_flight[peer].append(size_bytes)
+        self._in_flight_bytes += size_bytes
+
+    def acknowledged(self, peer: int, received: int, queued_bytes: int) -> None:
+        """A peer has told how many batches it has, and what waits there."""
+        arrived = received - self._received[peer]
+        if arrived > 0:
+            flying = self._in_flight[peer]
+            self._in_flight_bytes -= sum(flying[:arrived])
+            del flying[:arrived]
+            self._received[peer] = received
+        self._queued[peer] = queued_bytes
+
+    def arrived(self, peer: int) -> None:
+        """A batch has come in."""
+        self._arrived[peer] += 1
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """What this worker has sent and nobody has acknowledged."""
+        return self._in_flight_bytes
+
+    def undelivered_bytes(self, own_queued_bytes: int) -> int:
+        """The estimate."""
+        return own_queued_bytes + self._in_flight_bytes + sum(self._queued.values())
+
+    def must_wait(self, own_queued_bytes: int) -> bool:
+        """Whether sources should not read on."""
+        return self.undelivered_bytes(own_queued_bytes) > self._budget
+
+    def acks(self, own_queued_bytes: int, idle: bool) -> list[Ack]:
+        """The acknowledgements that are due: all news when idle, else only what has grown by an eighth of the budget."""
+        step = 1 if idle else max(1, self._budget // 8)
+        due = []
+        for peer, arrived in self._arrived.items():
+            new_batches = arrived != self._told[peer]
+            moved = abs(own_queued_bytes - self._told_queued[peer])
+            if moved >= step or (new_batches and (idle or arrived - self._told[peer] >= 16)):
+                self._told[peer] = arrived
+                self._told_queued[peer] = own_queued_bytes
+                due.append(Ack(peer, arrived, own_queued_bytes))
+        return due

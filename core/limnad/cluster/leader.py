@@ -1,0 +1,281 @@
+"""One run of a job, from its first engine to its last, as a state machine.
+
+The leader is told what its engines say and what became of their processes; it answers with what they are to be told
+and which of them to end. The way of a run:
+
+    event                   STARTING                              RUNNING
+    Attached(w)             all attached: Prepare to all          refused
+    Built(w)                all built and equal: Start to all     refused
+    Started(w)              all started: -> RUNNING               refused
+    Finished(w)             all finished: Stop to all             all finished: Stop to all, -> FINISHED
+    Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
+    Cancel                  -> CANCELLED                          -> CANCELLED
+
+When a process dies, its peers report broken links, often sooner than its death is known. Such a report is therefore
+held back for `BLAME_S` seconds: if in that time a process exits or fails by itself, *that* is the run's failure.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from limnad.timely.progress import Accumulation
+
+BLAME_S = 2.0
+"""How long a broken link waits for a better explanation; a death is known within milliseconds on a quiet machine."""
+
+
+class State(Enum):
+    """Where a run stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self in (State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """An engine has connected; ``address`` is where its peers reach it."""
+
+    worker: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine has built the job's graph; ``stages`` are the names of its stages."""
+
+    worker: int
+    fingerprint: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An engine has connected to all its peers and runs."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An engine knows that nothing can happen any more."""
+
+    worker: int
+
+
+class Fault(Enum):
+    """Whose fault a failure is."""
+
+    JOB = "job"
+    LINK = "link"
+    ENGINE = "engine"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        fault: Whose fault it is.
+        summary: What happened, in one paragraph.
+        worker: Where, if one worker is to blame.
+        traceback: The user's own frames and the exception; may be empty.
+    """
+
+    fault: Fault
+    summary: str
+    worker: int | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An engine reports a failure, its own or a broken link."""
+
+    worker: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """An engine's process is gone; ``how`` says in words how it ended."""
+
+    worker: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody wants the run to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = Attached | Built | Started | Finished | Failed | Exited | Cancel | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class SendPrepare:
+    """Tell an engine to import the job and to build its graph."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendStart:
+    """Tell an engine to connect to the members, by worker, and to run."""
+
+    worker: int
+    members: tuple[str, ...]
+    accumulation: Accumulation
+
+
+@dataclass(frozen=True, slots=True)
+class SendStop:
+    """Tell an engine that all have finished."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End an engine's process at once."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The run's state is another one now."""
+
+    state: State
+
+
+Effect = SendPrepare | SendStart | SendStop | Kill | Changed
+
+
+@dataclass
+class Run:
+    """The leader's view of one run of one job.
+
+    Attributes:
+        workers: How many engines it has.
+        accumulation: How they gather progress updates.
+        state: Where it stands.
+        failure: Why it failed, if it did.
+    """
+
+    workers: int
+    accumulation: Accumulation = Accumulation.LOCAL
+    state: State = State.STARTING
+    failure: Failure | None = None
+    _addresses: dict[int, str] = field(default_factory=dict)
+    _built: dict[int, Built] = field(default_factory=dict)
+    _started: set[int] = field(default_factory=set)
+    _finished: set[int] = field(default_factory=set)
+    _gone: set[int] = field(default_factory=set)
+    _suspected: Failure | None = None
+    _suspected_since_s: float = 0.0
+
+    def handle(self, event: Event, now_s: float) -> list[Effect]:
+        """Takes an event, at a monotonic time; returns what is to be done, in order."""
+        if self.state.ended:
+            return []
+        match event:
+            case Attached(worker, address):
+                return self._attached(worker, address)
+            case Built():
+                return self._build(event)
+            case Started(worker):
+                return self._start(worker)
+            case Finished(worker):
+                return self._finish(worker)
+            case Failed(worker, failure):
+                return self._failed(worker, failure, now_s)
+            case Exited(worker, how):
+                self._gone.add(worker)
+                return self._end(State.FAILED, self._died(worker, how))
+            case Cancel():
+                return self._end(State.CANCELLED, None)
+            case Tick():
+                return self._tick(now_s)
+
+    def _attached(self, worker: int, address: str) -> list[Effect]:
+        self._addresses[worker] = address
+        if len(self._addresses) < self.workers:
+            return []
+        return [SendPrepare(each) for each in range(self.workers)]
+
+    def _build(self, built: Built) -> list[Effect]:
+        self._built[built.worker] = built
+        if len(self._built) < self.workers:
+            return []
+        first = self._built[0]
+        for other in self._built.values():
+            if other.fingerprint != first.fingerprint:
+                return self._end(State.FAILED, _disagreement(first, other))
+        members = tuple(self._addresses[worker] for worker in range(self.workers))
+        return [SendStart(worker, members, self.accumulation) for worker in range(self.workers)]
+
+    def _start(self, worker: int) -> list[Effect]:
+        self._started.add(worker)
+        if len(self._started) < self.workers:
+            return []
+        self.state = State.RUNNING
+        return [Changed(State.RUNNING)]
+
+    def _finish(self, worker: int) -> list[Effect]:
+        self._finished.add(worker)
+        if len(self._finished) < self.workers:
+            return []
+        self.state = State.FINISHED
+        return [*(SendStop(each) for each in range(self.workers)), Changed(State.FINISHED)]
+
+    def _failed(self, worker: int, failure: Failure, now_s: float) -> list[Effect]:
+        if failure.fault is not Fault.LINK:
+            return self._end(State.FAILED, failure)
+        if self._suspected is None:
+            self._suspected, self._suspected_since_s = failure, now_s
+        return []
+
+    def _tick(self, now_s: float) -> list[Effect]:
+        if self._suspected is not None and now_s - self._suspected_since_s >= BLAME_S:
+            return self._end(State.FAILED, self._suspected)
+        return []
+
+    def _end(self, state: State, failure: Failure | None) -> list[Effect]:
+        self.state, self.failure = state, failure
+        return [*(Kill(worker) for worker in range(self.workers) if worker not in self._gone), Changed(state)]
+
+    def _died(self, worker: int, how: str) -> Failure:
+        while_doing = {State.STARTING: "while the job was starting", State.RUNNING: "while the job was running"}
+        return Failure(
+            Fault.PROCESS,
+            f"worker {worker} died {while_doing[self.state]}: its process {how}. The run was ended; nothing of it is "
+            "left running.",
+            worker,
+        )
+
+
+def _disagreement(first: Built, other: Built) -> Failure:
+    differing = [mine for mine, theirs in zip(first.stages, other.stages, strict=False) if mine != theirs]
+    differing += sorted(set(first.stages) ^ set(other.stages))
+    where = f" They differ at {', '.join(map(repr, dict.fromkeys(differing)))}." if differing else ""
+    return Failure(
+        Fault.JOB,
+        f"worker {other.worker} built another dataflow than worker 0 from the same job.{where} Every process must "
+        "describe the same flow: check for random numbers, the clock, the order of a set, or files that change while "
+        "the job starts.",
+        other.worker,
+    )

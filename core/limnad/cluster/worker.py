@@ -1,0 +1,237 @@
+"""One worker of a job as a state machine: what arrives goes in, what must be sent comes out.
+
+The shell's loop (Naiad, section 3.2) is: hand over what has arrived; call `step` until it returns False, handing on the
+effects now and then; sleep until something arrives or `retry_s` has passed.
+
+    arrivals -> data / progress / ack / push -> step -> effects -> peers, subscribers
+
+Messages run before notifications, and either before a source is read: what is in flight stays small.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from limnad.batch import size_bytes
+from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
+from limnad.cluster.effects import Ack, Data, Effect, LinkError, Progress, Publish
+from limnad.cluster.inputs import Inputs
+from limnad.timely.graph import LogicalGraph, StageKind
+from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
+from limnad.timely.reachability import Locations
+from limnad.timely.scheduler import Parcel, Scheduler
+from limnad.timely.source import Source
+from limnad.timely.timestamp import Timestamp
+from limnad.timely.tracker import Tracker, Update
+
+
+class Worker:
+    """The machine.
+
+    Args:
+        graph: The job's graph, the same at every worker.
+        index: Which worker this is.
+        workers: How many there are.
+        sources: What feeds each input stage, by the stage's name.
+        accumulation: How progress updates are gathered.
+        budget_bytes: See `backpressure`.
+        clock_ns: Only for telling how long stages were busy; nothing depends on it.
+    """
+
+    def __init__(
+        self,
+        graph: LogicalGraph,
+        index: int,
+        workers: int,
+        sources: Mapping[str, Source],
+        accumulation: Accumulation = Accumulation.LOCAL,
+        budget_bytes: int = BUDGET_BYTES,
+        clock_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.graph = graph
+        self.index = index
+        self.workers = workers
+        self.locations = Locations(graph)
+        self.view = Tracker(self.locations)
+        self.buffer = ProgressBuffer()
+        self.policy = FlushPolicy(accumulation)
+        self.scheduler = self._make_scheduler(clock_ns)
+        self.inputs = Inputs(graph, self.scheduler, index, workers, sources)
+        peers = [peer for peer in range(workers) if peer != index]
+        self.pressure = Backpressure(peers, budget_bytes)
+        self.waiting_for_credit = False
+        self._effects: list[Effect] = []
+        self._silent = set(peers)
+        self._sent_data = dict.fromkeys(peers, 0)
+        self._got_data = dict.fromkeys(peers, 0)
+        self._got_progress = dict.fromkeys(peers, 0)
+        self._sent_progress = 0
+        self._round: Timestamp | None = None
+
+    def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
+        return Scheduler(
+            self.graph, self.locations, self.view, self.buffer, self.index, self.workers, self._publish, clock_ns
+        )
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Makes the vertices, opens this worker's partitions, and tells all peers the initial counts.
+
+        Raises:
+            VertexFailure: A vertex could not be made.
+        """
+        self.scheduler.start()
+        self.inputs.open()
+        self._send_progress(self.buffer.take())
+        self._check_all_heard()
+
+    def data_arrived(self, sender: int, sequence: int, connector: int, time: Timestamp, batch: Any) -> None:
+        """A peer's batch. One that has come before is dropped.
+
+        Raises:
+            LinkError: One or more before it are missing.
+        """
+        if self._is_next(self._got_data, sender, sequence, "data"):
+            self.pressure.arrived(sender)
+            self.scheduler.deliver(connector, time, batch)
+
+    def progress_arrived(self, sender: int, message: Progress) -> None:
+        """A peer's progress updates. Those that have come before are dropped.
+
+        Raises:
+            LinkError: One or more before them are missing.
+        """
+        if self._is_next(self._got_progress, sender, message.sequence, "progress"):
+            self._silent.discard(sender)
+            self._learn(message.updates, message.epochs)
+            self._check_all_heard()
+
+    def ack_arrived(self, sender: int, ack: Ack) -> None:
+        """A peer tells what it has received and what waits there."""
+        self.pressure.acknowledged(sender, ack.received, ack.queued_bytes)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Does one thing: a callback, a flush or a read; False if there is nothing to do until something arrives.
+
+        Raises:
+            VertexFailure: User code raised.
+        """
+        scheduler = self.scheduler
+        if scheduler.step():
+            self._hand_out(scheduler.flush_full())
+            if scheduler.next_message_time() != self._round:
+                self._round = scheduler.next_message_time()
+                self._flush_progress()
+            return True
+        return self._flush_progress() or self._read() or self._flush_all() or self._idle()
+
+    def _read(self) -> bool:
+        self.waiting_for_credit = self.inputs.readable and self.pressure.must_wait(self.scheduler.queued_bytes)
+        if self.waiting_for_credit or not self.inputs.readable:
+            return False
+        self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))
+        return self.inputs.read()
+
+    def _flush_all(self) -> bool:
+        parcels = self.scheduler.flush()
+        self._hand_out(parcels)
+        return bool(parcels) or self.scheduler.has_messages
+
+    def _idle(self) -> bool:
+        self._effects.extend(self.pressure.acks(self.scheduler.queued_bytes, idle=True))
+        return False
+
+    @property
+    def retry_s(self) -> float | None:
+        """After how many seconds `wake` should be called if nothing else happens; None: never."""
+        return self.inputs.retry_s
+
+    def wake(self) -> None:
+        """Idle sources may have something now."""
+        self.inputs.wake()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can ever happen any more, anywhere in the cluster."""
+        return self.scheduler.notifying and self.view.vacant and not self.buffer and self.scheduler.quiet
+
+    def take_effects(self) -> Sequence[Effect]:
+        """What is to be done since the last call, in order."""
+        if not self._effects:
+            return ()
+        effects, self._effects = self._effects, []
+        return effects
+
+    def close(self) -> None:
+        """Releases the readers."""
+        self.inputs.close()
+
+    def frontier(self, stage_name: str) -> list[Timestamp] | None:
+        """The least times that may still arrive at the inputs of a stage, as far as this worker knows.
+
+        Empty: nothing can arrive any more. None: nothing is known before every worker has been heard.
+        """
+        if not self.scheduler.notifying:
+            return None
+        stage = self.graph.stage(stage_name)
+        inputs = self.graph.inputs[stage.index]
+        locations = [edge.index for edge in inputs] or [self.locations.of_stage(stage)]
+        return sorted({time for location in locations for time in self.view.implied[location].frontier})
+
+    @property
+    def epoch(self) -> int | None:
+        """The first epoch that is not complete everywhere, None when all are."""
+        occurrences = (time[0] for (_, time), count in self.view.occurrences().items() if count > 0)
+        return min(occurrences, default=None)
+
+    # -- effects -----------------------------------------------------------------------------------------------------
+
+    def _hand_out(self, parcels: list[Parcel]) -> None:
+        for parcel in parcels:
+            peer = parcel.worker
+            self.pressure.sent(peer, size_bytes(parcel.batch))
+            self._effects.append(Data(peer, self._sent_data[peer], parcel.connector, parcel.time, parcel.batch))
+            self._sent_data[peer] += 1
+        self._effects.extend(self.pressure.acks(self.scheduler.queued_bytes, idle=False))
+
+    def _flush_progress(self) -> bool:
+        batches = self.policy.batches(self.buffer, self.view)
+        for updates in batches:
+            self._send_progress(updates)
+        return bool(batches)
+
+    def _send_progress(self, updates: list[Update]) -> None:
+        epochs = self.scheduler.epochs_opened
+        if self.workers > 1:
+            self._effects.append(Progress(self._sent_progress, updates, epochs))
+        self._sent_progress += 1
+        self._learn(updates, epochs)
+
+    def _publish(self, output: str, epoch: int, batch: Any) -> None:
+        self._effects.append(Publish(output, epoch, batch))
+
+    # -- the view ----------------------------------------------------------------------------------------------------
+
+    def _learn(self, updates: list[Update], epochs: int) -> None:
+        self.scheduler.open_epochs(epochs)
+        self.scheduler.frontier_changed(self.view.update(updates))
+
+    def _check_all_heard(self) -> None:
+        if not self._silent and not self.scheduler.notifying:
+            self.scheduler.notifying = True
+
+    def _is_next(self, counters: dict[int, int], sender: int, sequence: int, stream: str) -> bool:
+        expected = counters[sender]
+        if sequence < expected:
+            return False
+        if sequence > expected:
+            raise LinkError(sender, stream, expected, sequence)
+        counters[sender] = expected + 1
+        return True
+
+
+def input_stages(graph: LogicalGraph) -> list[str]:
+    """The names of the stages that a source must feed."""
+    return [stage.name for stage in graph.stages if stage.kind is StageKind.INPUT]

@@ -1,0 +1,121 @@
+"""Splits Polars aggregations into a part before the exchange and a part behind it.
+
+``sum`` of ``sum``s is ``sum``: where that is known, each worker aggregates its own rows first and exchanges one row per
+key. Polars tells nothing of this, so an expression is taken apart by its public ``meta`` and compared with what we
+would have built ourselves; what is not recognised goes over as raw rows, which is slower and never wrong.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+Binary = Callable[[pl.Expr, pl.Expr], pl.Expr]
+
+_ELEMENTWISE: tuple[Binary, ...] = (
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: a * b,
+    lambda a, b: a / b,
+    lambda a, b: a // b,
+    lambda a, b: a % b,
+    lambda a, b: a == b,
+    lambda a, b: a != b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: a & b,
+    lambda a, b: a | b,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An aggregation in three steps.
+
+    Attributes:
+        partial: Per worker, over raw rows.
+        merge: Partial results of one key into one, any number of times; the same columns again.
+        finish: From merged partials to the columns that were asked for.
+    """
+
+    partial: list[pl.Expr]
+    merge: list[pl.Expr]
+    finish: list[pl.Expr]
+
+
+def plan(aggregations: Sequence[pl.Expr], outputs: pl.Schema) -> Plan | None:
+    """The three steps, or None if some aggregation cannot be split.
+
+    Args:
+        aggregations: As given to ``agg``.
+        outputs: The schema of the whole aggregation's answer.
+    """
+    made = Plan([], [], [])
+    for number, aggregation in enumerate(aggregations):
+        if aggregation.meta.has_multiple_outputs():
+            return None
+        name = aggregation.meta.output_name()
+        if not _add(made, f"__limnad_{number}", aggregation.meta.undo_aliases(), name, outputs[name]):
+            return None
+    return made
+
+
+def _add(made: Plan, column: str, bare: pl.Expr, name: str, dtype: pl.DataType) -> bool:
+    if _same(bare, pl.len()):
+        _add_sum(made, column, pl.len().cast(pl.Int64), name, dtype)
+        return True
+    inputs = bare.meta.pop()
+    if len(inputs) != 1 or not _is_elementwise(inputs[0]):
+        return False
+    inner = inputs[0]
+    if _same(bare, inner.sum()):
+        _add_sum(made, column, inner.sum(), name, dtype)
+    elif _same(bare, inner.count()):
+        _add_sum(made, column, inner.count().cast(pl.Int64), name, dtype)
+    elif _same(bare, inner.mean()) and dtype in (pl.Float64, pl.Float32):
+        _add_mean(made, column, inner, name, dtype)
+    else:
+        return _add_idempotent(made, column, bare, inner, name)
+    return True
+
+
+def _add_sum(made: Plan, column: str, partial: pl.Expr, name: str, dtype: pl.DataType) -> None:
+    made.partial.append(partial.alias(column))
+    made.merge.append(pl.col(column).sum())
+    made.finish.append(pl.col(column).cast(dtype).alias(name))
+
+
+def _add_mean(made: Plan, column: str, inner: pl.Expr, name: str, dtype: pl.DataType) -> None:
+    total, count = f"{column}_sum", f"{column}_count"
+    made.partial += [inner.cast(pl.Float64).sum().alias(total), inner.count().cast(pl.Int64).alias(count)]
+    made.merge += [pl.col(total).sum(), pl.col(count).sum()]
+    answer = pl.when(pl.col(count) > 0).then(pl.col(total) / pl.col(count))
+    made.finish.append(answer.cast(dtype).alias(name))
+
+
+def _add_idempotent(made: Plan, column: str, bare: pl.Expr, inner: pl.Expr, name: str) -> bool:
+    """Aggregations whose merge is themselves."""
+    for again in (pl.Expr.min, pl.Expr.max, pl.Expr.any, pl.Expr.all):
+        if _same(bare, again(inner)):
+            made.partial.append(bare.alias(column))
+            made.merge.append(again(pl.col(column)))
+            made.finish.append(pl.col(column).alias(name))
+            return True
+    return False
+
+
+def _is_elementwise(expression: pl.Expr) -> bool:
+    """Whether each row's value depends on that row only, as far as we can tell."""
+    if expression.meta.is_column() or expression.meta.is_literal():
+        return True
+    inputs = expression.meta.pop()
+    if len(inputs) != 2 or not all(_is_elementwise(each) for each in inputs):
+        return False
+    right, left = inputs
+    return any(_same(expression, combined(left, right)) for combined in _ELEMENTWISE)
+
+
+def _same(left: pl.Expr, right: pl.Expr) -> bool:
+    return left.meta.eq(right)

@@ -1,0 +1,212 @@
+"""What all streams share, whatever their batches hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from limnad.stream.operators.sinks import Output, Subscription
+from limnad.stream.operators.transform import Concat, Inspect, Step, Steps, Transform
+from limnad.stream.partitions import Broadcast, ToWorker
+from limnad.timely.graph import GraphError, LoopContext, PartitionFunction, Stage
+from limnad.timely.timestamp import Timestamp, less_equal
+
+if TYPE_CHECKING:
+    from limnad.stream.flow import Flow
+
+AnyStream = TypeVar("AnyStream", bound="Stream")
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """What comes out of one output port of a stage: batches with timestamps.
+
+    A stream is a description; nothing moves until the job runs. Operators return new streams and change nothing.
+
+    Attributes:
+        flow: The dataflow it belongs to.
+        stage: Where it comes from.
+        port: Which output.
+        partition: How the next operator's input is spread over the workers; None: batches stay where they are.
+    """
+
+    flow: Flow
+    stage: Stage
+    port: int = 0
+    partition: PartitionFunction | None = None
+
+    @property
+    def context(self) -> LoopContext | None:
+        """The loop this stream lives in, None outside all loops."""
+        return self.stage.output_context
+
+    # -- what each kind of stream says ---------------------------------------------------------------------------------
+
+    def _empty(self) -> Any:
+        """A batch without rows."""
+        raise NotImplementedError
+
+    def _like(self, stage: Stage, port: int = 0) -> Self:
+        """A stream of the same kind out of another stage."""
+        return replace(self, stage=stage, port=port, partition=None)
+
+    # -- building blocks -----------------------------------------------------------------------------------------------
+
+    def _transform(self, name: str, step: Step) -> Stage:
+        """Adds a stateless stage behind this stream."""
+        steps = (step,)
+        return self._then(name, lambda: Transform(steps), detail=Steps(steps))
+
+    def _then(
+        self,
+        name: str,
+        factory: Callable[[], Any],
+        *others: Stream,
+        notifies: bool = False,
+        outputs: int = 1,
+        detail: Any = None,
+        combine: Callable[[Any], Any] | None = None,
+    ) -> Stage:
+        """Adds a stage that listens to this stream and others."""
+        return self.flow.add_stage(
+            name, factory, (self, *others), notifies=notifies, outputs=outputs, detail=detail, combine=combine
+        )
+
+    # -- operators that all streams have -------------------------------------------------------------------------------
+
+    def named(self, name: str) -> Self:
+        """Gives the operator that made this stream a name: for pictures, and for finding its state again.
+
+        Raises:
+            GraphError: Another stage has that name.
+        """
+        self.flow.builder.rename(self.stage, name)
+        return self
+
+    def broadcast(self) -> Self:
+        """Every worker gets every row."""
+        return replace(self, partition=Broadcast())
+
+    def to_worker(self, worker: int) -> Self:
+        """One worker (modulo their number) gets every row."""
+        return replace(self, partition=ToWorker(worker))
+
+    def concat(self, *others: Self) -> Self:
+        """The rows of this stream and of the others, of the same kind and loop."""
+        for other in others:
+            self._check_like(other)
+        return self._like(self._then("concat", Concat, *others))
+
+    def _check_like(self, other: Stream) -> None:
+        if type(other) is not type(self) and not (isinstance(other, type(self)) or isinstance(self, type(other))):
+            raise GraphError(
+                f"cannot concat the {type(self).__name__} of {self.stage.name!r} with the {type(other).__name__} of "
+                f"{other.stage.name!r}: convert one with to_frames() or to_records()"
+            )
+
+    def inspect(self, look: Callable[[Timestamp, Any], None]) -> Self:
+        """Calls ``look(time, batch)`` for every batch, on the worker where it is, and passes it on."""
+        return self._like(self._then("inspect", lambda: Inspect(look)))
+
+    def probe(self, name: str = "probe") -> Probe:
+        """A handle that tells which times are complete at this point of the dataflow."""
+        stage = self._then(name, lambda: Transform(()), outputs=0, detail=None)
+        return self.flow.add_probe(stage)
+
+    def subscribe(self, callback: Callable[[int, Any], None]) -> None:
+        """Calls ``callback(epoch, batch)`` once for every epoch, in order, the empty ones included.
+
+        The batch holds all of the epoch's rows, from all workers; the callback runs on worker 0.
+        """
+        self._check_outside_loops("subscribe")
+        empty = self._empty()
+        self.to_worker(0)._then("subscribe", lambda: Subscription(empty, callback), outputs=0)
+
+    def output(self, name: str) -> None:
+        """Publishes every epoch's rows under ``name``, in order, the empty epochs included.
+
+        `limnad run` shows it, a client can subscribe to it, and a test finds it in its result.
+
+        Raises:
+            GraphError: The name is taken.
+        """
+        self._check_outside_loops("output")
+        self.flow.add_output(name)
+        empty = self._empty()
+        self.to_worker(0)._then(f"output {name}", lambda: Output(empty, name), outputs=0)
+
+    def _check_outside_loops(self, deed: str) -> None:
+        if self.context is not None:
+            raise GraphError(
+                f"{deed}() of a stream inside the loop {self.context.name!r}: leave() the loop first, "
+                "an epoch's answer is what has left it"
+            )
+
+    def iterate(self, body: Callable[[Self], tuple[Self, AnyStream]], name: str = "iterate") -> AnyStream:
+        """Runs rows round a loop until none go round any more.
+
+        Args:
+            body: Takes the stream of rows that are in the loop, the first ones and those that come round; returns
+                ``(again, out)``: what goes round once more, and what leaves.
+            name: The loop's name, for errors and pictures.
+
+        Returns:
+            What leaves, at the time at which it entered.
+        """
+        loop = self.flow.loop_around(self, name)
+        entered = loop.enter(self)
+        feedback = loop.feedback(entered)
+        again, out = body(entered.concat(feedback.stream))
+        feedback.connect(again)
+        return loop.leave(out)
+
+
+class Probe:
+    """Tells which times are complete at one point of a running dataflow (Naiad, section 2.2)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._frontier: Callable[[str], list[Timestamp] | None] | None = None
+
+    def attach(self, frontier: Callable[[str], list[Timestamp] | None]) -> None:
+        """Called by the engine when the job starts, with what knows the frontier at a stage, None before it is known."""
+        self._frontier = frontier
+
+    def done(self, time: Timestamp | int) -> bool:
+        """Whether nothing at ``time`` or before can reach the probe any more, as this worker knows it.
+
+        Args:
+            time: A timestamp of the probe's depth, or an epoch.
+
+        Raises:
+            RuntimeError: The job has not started.
+        """
+        if self._frontier is None:
+            raise RuntimeError(f"the probe {self.name!r} knows nothing before the job runs")
+        wanted = (time,) if isinstance(time, int) else time
+        frontier = self._frontier(self.name)
+        return frontier is not None and not any(less_equal(element, wanted) for element in frontier)
+
+
+def check_callable(what: str, value: object) -> None:
+    """Complains early about an argument that should be a function."""
+    if not callable(value):
+        raise TypeError(f"{what} takes a function, not {value!r}")
+
+
+def contexts_of(streams: Sequence[Stream]) -> LoopContext | None:
+    """The loop that all these streams live in.
+
+    Raises:
+        GraphError: They live in different ones.
+    """
+    first = streams[0].context
+    for stream in streams[1:]:
+        if stream.context is not first:
+            names = [repr(s.context.name) if s.context else "no loop" for s in (streams[0], stream)]
+            raise GraphError(
+                f"{streams[0].stage.name!r} lives in {names[0]}, but {stream.stage.name!r} in {names[1]}: "
+                "bring them together by enter() or leave()"
+            )
+    return first

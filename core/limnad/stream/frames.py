@@ -1,0 +1,312 @@
+"""Streams of Polars frames: Polars expressions are the operator language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import polars as pl
+
+from limnad.stream.aggregates import plan
+from limnad.stream.base import Stream, check_callable
+from limnad.stream.operators.per_time import PerTime
+from limnad.stream.partitions import ByColumns
+from limnad.timely.graph import GraphError, Stage
+
+if TYPE_CHECKING:
+    from limnad.connectors.sinks import FileFormat
+    from limnad.stream.records import RecordStream
+
+SchemaLike: TypeAlias = Mapping[str, Any] | pl.Schema
+IntoExpr: TypeAlias = str | pl.Expr
+How = Literal["inner", "left", "semi", "anti"]
+FrameStep = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStream(Stream):
+    """A stream whose batches are Polars frames of one schema.
+
+    The schema is known when the flow is described, so a misspelt column is an error in the line that has it, before
+    anything runs.
+
+    Attributes:
+        schema: Columns and types of every batch.
+    """
+
+    schema: pl.Schema = field(default_factory=pl.Schema)
+
+    def _empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=self.schema)
+
+    def _with_schema(self, stage: Stage, schema: pl.Schema) -> FrameStream:
+        return replace(self, stage=stage, port=0, partition=None, schema=schema)
+
+    def _check_like(self, other: Stream) -> None:
+        super()._check_like(other)
+        assert isinstance(other, FrameStream)
+        if other.schema != self.schema:
+            raise GraphError(
+                f"cannot concat {other.stage.name!r} to {self.stage.name!r}: {_difference(self.schema, other.schema)}"
+            )
+
+    def _step(self, name: str, step: FrameStep) -> FrameStream:
+        """Adds a stateless frame operator; what it does to the schema is seen by trying it on no rows."""
+        return self._with_schema(self._transform(name, step), self._try(step).schema)
+
+    def _try(self, step: Callable[..., pl.DataFrame], *others: FrameStream) -> pl.DataFrame:
+        return step(self._empty(), *(other._empty() for other in others))
+
+    # -- row by row ----------------------------------------------------------------------------------------------------
+
+    def select(self, *exprs: IntoExpr, **named: IntoExpr) -> FrameStream:
+        """Like `polars.DataFrame.select`; expressions must be row by row."""
+        return self._step("select", lambda frame: frame.select(*exprs, **named))
+
+    def with_columns(self, *exprs: IntoExpr, **named: IntoExpr) -> FrameStream:
+        """Like `polars.DataFrame.with_columns`; expressions must be row by row."""
+        return self._step("with_columns", lambda frame: frame.with_columns(*exprs, **named))
+
+    def filter(self, *predicates: pl.Expr, **equal: Any) -> FrameStream:
+        """Like `polars.DataFrame.filter`; predicates must be row by row."""
+        return self._step("filter", lambda frame: frame.filter(*predicates, **equal))
+
+    def explode(self, *columns: str) -> FrameStream:
+        """Like `polars.DataFrame.explode`: one row for each element of list columns."""
+        return self._step("explode", lambda frame: frame.explode(*columns))
+
+    def drop(self, *columns: str) -> FrameStream:
+        """Without these columns."""
+        return self._step("drop", lambda frame: frame.drop(*columns))
+
+    def rename(self, mapping: Mapping[str, str]) -> FrameStream:
+        """With columns renamed."""
+        return self._step("rename", lambda frame: frame.rename(dict(mapping)))
+
+    def map_batches(self, function: FrameStep, schema: SchemaLike | None = None) -> FrameStream:
+        """Any function from frame to frame that treats each row for itself.
+
+        Args:
+            function: What to do with each batch.
+            schema: What it returns; by default seen by calling it with a frame without rows.
+        """
+        check_callable("map_batches", function)
+        if schema is None:
+            return self._step("map_batches", function)
+        return self._with_schema(self._transform("map_batches", function), pl.Schema(schema))
+
+    # -- by time -------------------------------------------------------------------------------------------------------
+
+    def partition_by(self, *columns: str) -> FrameStream:
+        """Rows with equal values in these columns meet at one worker, for the next operator.
+
+        Raises:
+            GraphError: A column that is not there.
+        """
+        missing = [column for column in columns if column not in self.schema]
+        if missing or not columns:
+            raise GraphError(f"cannot partition by {missing or 'no column'}: there are {', '.join(self.schema)}")
+        return replace(self, partition=ByColumns(tuple(columns)))
+
+    def group_by(self, *by: IntoExpr) -> GroupBy:
+        """Groups the rows of each time by columns or row-by-row expressions; go on with ``agg`` or ``len``."""
+        if not by:
+            raise GraphError("group_by() needs at least one column or expression")
+        return GroupBy(self, by)
+
+    def unique(self, *columns: str) -> FrameStream:
+        """The different rows of each time, or (with columns) one row for each different value of these."""
+        keys = columns or tuple(self.schema)
+        subset = list(keys)
+
+        def first(frame: pl.DataFrame) -> pl.DataFrame:
+            # Which row stays must not depend on the order of arrival: the smallest does.
+            return frame.sort(frame.columns).unique(subset, keep="first") if columns else frame.unique()
+
+        local = self._step("unique locally", first).partition_by(*keys)
+        return self._with_schema(local._per_time("unique", first, combine=first, fold=first), self.schema)
+
+    def top_k(self, k: int, by: IntoExpr, *, descending: bool = True) -> FrameStream:
+        """The ``k`` first rows of each time in the order of ``by``; ties in the order of the whole row.
+
+        Args:
+            k: How many, at least 1.
+            by: What to order by.
+            descending: Largest first, or smallest first.
+        """
+        if k < 1:
+            raise GraphError(f"top_k() needs k of at least 1, not {k}")
+
+        def top(frame: pl.DataFrame) -> pl.DataFrame:
+            return _sorted(frame, [by], descending).head(k)
+
+        local = self._step("top_k locally", top).to_worker(0)
+        return self._with_schema(local._per_time("top_k", top, combine=top, fold=top), self.schema)
+
+    def sort(self, *by: IntoExpr, descending: bool = False) -> FrameStream:
+        """The rows of each time in order, on one worker; ties in the order of the whole row."""
+        keys = by or tuple(self.schema)
+
+        def ordered(frame: pl.DataFrame) -> pl.DataFrame:
+            return _sorted(frame, keys, descending)
+
+        self._try(ordered)
+        return self._with_schema(self.to_worker(0)._per_time("sort", ordered), self.schema)
+
+    def count(self, name: str = "count") -> FrameStream:
+        """How many rows each time has: one row with one column; times without rows have none."""
+        local = self._step("count locally", lambda frame: frame.select(pl.len().cast(pl.Int64).alias(name)))
+
+        def total(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.sum()
+
+        counted = local.to_worker(0)
+        return counted._with_schema(counted._per_time("count", total, combine=total, fold=total), local.schema)
+
+    def join(self, other: FrameStream, on: str | Sequence[str], how: How = "inner") -> FrameStream:
+        """Joins the rows of each time with those of another stream at the same time.
+
+        Args:
+            other: Of the same loop.
+            on: Columns that both have, with the same types.
+            how: ``"inner"``, ``"left"``, ``"semi"`` or ``"anti"``.
+
+        Raises:
+            GraphError: A column that is not there, or of another type.
+        """
+        keys = [on] if isinstance(on, str) else list(on)
+        if how not in ("inner", "left", "semi", "anti"):
+            raise GraphError(f"join() knows how='inner', 'left', 'semi' and 'anti', not {how!r}")
+        for key in keys:
+            if key in self.schema and key in other.schema and self.schema[key] != other.schema[key]:
+                raise GraphError(
+                    f"cannot join on {key!r}: it is {self.schema[key]} in {self.stage.name!r} but "
+                    f"{other.schema[key]} in {other.stage.name!r}; cast one of them"
+                )
+
+        def joined(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+            return left.join(right, on=keys, how=how)
+
+        left, right = self.partition_by(*keys), other.partition_by(*keys)
+        empties = [self._empty(), other._empty()]
+        stage = left._then("join", lambda: PerTime(empties, joined), right, notifies=True)
+        return self._with_schema(stage, self._try(joined, other).schema)
+
+    def _per_time(
+        self,
+        name: str,
+        finish: FrameStep,
+        combine: FrameStep | None = None,
+        fold: FrameStep | None = None,
+    ) -> Stage:
+        empties = [self._empty()]
+        return self._then(name, lambda: PerTime(empties, finish, fold), notifies=True, combine=combine)
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def to_records(self, *, named: bool = False) -> RecordStream[Any]:
+        """The rows as Python tuples, or (``named``) as dicts."""
+        from limnad.stream.records import RecordStream
+
+        stage = self._transform("to_records", lambda frame: frame.rows(named=named))
+        return RecordStream(self.flow, stage)
+
+    def write(self, path: str, format: FileFormat) -> None:
+        """Writes every epoch's rows below a directory. See `limnad.connectors.FileSink`."""
+        from limnad.connectors.sinks import FileSink
+
+        self._check_outside_loops("write")
+        empty = self._empty()
+        self._then(f"write {path}", lambda: FileSink(empty, path, format), outputs=0)
+
+    def write_csv(self, path: str) -> None:
+        """Writes CSV files below a directory, one an epoch and worker."""
+        self.write(path, "csv")
+
+    def write_ndjson(self, path: str) -> None:
+        """Writes files of JSON lines below a directory, one an epoch and worker."""
+        self.write(path, "ndjson")
+
+    def write_parquet(self, path: str) -> None:
+        """Writes Parquet files below a directory, one an epoch and worker."""
+        self.write(path, "parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBy:
+    """Rows of each time, grouped; made by `FrameStream.group_by`."""
+
+    stream: FrameStream
+    by: tuple[IntoExpr, ...]
+
+    def len(self, name: str = "len") -> FrameStream:
+        """How many rows each group has."""
+        return self.agg(pl.len().alias(name))
+
+    def agg(self, *aggregations: pl.Expr | Iterable[pl.Expr], **named: pl.Expr) -> FrameStream:
+        """Like Polars' ``group_by(...).agg(...)``, for each time.
+
+        Where Polars' expression is one of ``len, sum, count, mean, min, max, any, all`` of something row by row, each
+        worker aggregates its own rows before they are exchanged; other expressions exchange the rows.
+        """
+        exprs = _flat(aggregations, named)
+        whole = self.stream._empty().group_by(*self.by).agg(*exprs).schema
+        split = plan(exprs, whole)
+        if split is None:
+            return self._exchange_rows(exprs, whole)
+        partial, merge, finish = split.partial, split.merge, split.finish
+        by = self.by
+        keys = list(self.stream._empty().group_by(*by).agg().schema)
+
+        def merged(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.group_by(keys).agg(merge)
+
+        def finished(frame: pl.DataFrame) -> pl.DataFrame:
+            return merged(frame).select(*keys, *finish)
+
+        local = self.stream._step("group_by locally", lambda frame: frame.group_by(*by).agg(partial))
+        exchanged = local.partition_by(*keys)
+        return self.stream._with_schema(
+            exchanged._per_time("group_by", finished, combine=merged, fold=merged), whole
+        )
+
+    def _exchange_rows(self, exprs: list[pl.Expr], whole: pl.Schema) -> FrameStream:
+        by = self.by
+        hidden = [f"__limnad_key_{number}" for number in range(len(by))]
+        keyed = self.stream._step(
+            "group_by key",
+            lambda frame: frame.with_columns(
+                **{name: (pl.col(key) if isinstance(key, str) else key) for name, key in zip(hidden, by, strict=True)}
+            ),
+        )
+
+        def finished(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.drop(hidden).group_by(*by).agg(exprs)
+
+        return self.stream._with_schema(keyed.partition_by(*hidden)._per_time("group_by", finished), whole)
+
+
+def _flat(aggregations: tuple[pl.Expr | Iterable[pl.Expr], ...], named: dict[str, pl.Expr]) -> list[pl.Expr]:
+    exprs: list[pl.Expr] = []
+    for aggregation in aggregations:
+        exprs += [aggregation] if isinstance(aggregation, pl.Expr) else list(aggregation)
+    return exprs + [expr.alias(name) for name, expr in named.items()]
+
+
+def _sorted(frame: pl.DataFrame, by: Sequence[IntoExpr], descending: bool) -> pl.DataFrame:
+    names = {key for key in by if isinstance(key, str)}
+    rest = [column for column in frame.columns if column not in names]
+    order = [*by, *rest]
+    directions = [descending] * len(by) + [False] * len(rest)
+    return frame.sort(order, descending=directions, nulls_last=True)
+
+
+def _difference(mine: pl.Schema, other: pl.Schema) -> str:
+    told = [
+        f"column {name!r} is {other.get(name, 'missing')} there and {mine.get(name, 'missing')} here"
+        for name in {**mine, **other}
+        if mine.get(name) != other.get(name)
+    ]
+    return "; ".join(told) or f"their columns stand in another order: {list(other)} and {list(mine)}"
+

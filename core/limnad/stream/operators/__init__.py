@@ -1,0 +1,1 @@
+"""The vertices behind the stream operators, one idea a file."""

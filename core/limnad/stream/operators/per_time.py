@@ -1,0 +1,66 @@
+"""Operators that need a whole time: they gather its batches, and answer when it is complete.
+
+The general pattern of grouping, joining, sorting and distinct: what differs is only the function that turns a time's
+batches into its answer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from limnad.batch import concat, size_bytes
+from limnad.timely.timestamp import Timestamp
+from limnad.timely.vertex import Vertex
+
+FOLD_BYTES = 8 << 20
+"""Gathered batches beyond this size are folded into a smaller one, where the operator can: bounds the memory a time
+needs, and is rare enough to cost little."""
+
+
+class PerTime(Vertex):
+    """Gathers the batches of each time, then sends ``finish(*inputs)``.
+
+    Args:
+        empties: For each input port, what stands for "no rows".
+        finish: Takes each port's rows of a complete time and returns the time's answer.
+        fold: Replaces a port's gathered rows by fewer ones that mean the same; None where that cannot be done.
+    """
+
+    def __init__(
+        self,
+        empties: Sequence[Any],
+        finish: Callable[..., Any],
+        fold: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self._empties = empties
+        self._finish = finish
+        self._fold = fold
+        self._gathered: dict[Timestamp, list[list[Any]]] = {}
+        self._unfolded_bytes: dict[Timestamp, int] = {}
+
+    def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
+        """See `Vertex.on_recv`."""
+        gathered = self._gathered.get(time)
+        if gathered is None:
+            gathered = self._gathered[time] = [[] for _ in self._empties]
+            self.notify_at(time)
+        gathered[port].append(batch)
+        if self._fold is not None:
+            self._fold_if_large(port, gathered, size_bytes(batch), time)
+
+    def on_frontier(self, times: list[Timestamp]) -> None:
+        """See `Vertex.on_frontier`."""
+        for time in times:
+            inputs = [
+                concat(batches) if batches else empty
+                for batches, empty in zip(self._gathered.pop(time), self._empties, strict=True)
+            ]
+            self._unfolded_bytes.pop(time, None)
+            self.send_by(0, self._finish(*inputs), time)
+
+    def _fold_if_large(self, port: int, gathered: list[list[Any]], size: int, time: Timestamp) -> None:
+        assert self._fold is not None
+        total = self._unfolded_bytes.get(time, 0) + size
+        if total > FOLD_BYTES and len(gathered[port]) > 1:
+            gathered[port] = [self._fold(concat(gathered[port]))]
+            total = 0
+        self._unfolded_bytes[time] = total

@@ -1,0 +1,51 @@
+"""State by key across times."""
+
+from collections.abc import Callable
+from typing import Any
+
+from limnad.timely.timestamp import Timestamp
+from limnad.timely.vertex import Vertex
+
+
+class Scan(Vertex):
+    """Carries one state per key from epoch to epoch.
+
+    The records of an epoch wait until it is complete, then each key's go through ``step`` together, in sorted order
+    where they can be sorted: what a run computes must not depend on the order of arrival.
+    """
+
+    def __init__(self, initial: Callable[[], Any], step: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+        self._initial = initial
+        self._step = step
+        self._states: dict[Any, Any] = {}
+        self._waiting: dict[Timestamp, list[tuple[Any, Any]]] = {}
+
+    def on_recv(self, port: int, batch: list[tuple[Any, Any]], time: Timestamp) -> None:
+        """See `Vertex.on_recv`."""
+        waiting = self._waiting.get(time)
+        if waiting is None:
+            self._waiting[time] = list(batch)
+            self.notify_at(time)
+        else:
+            waiting.extend(batch)
+
+    def on_frontier(self, times: list[Timestamp]) -> None:
+        """See `Vertex.on_frontier`."""
+        for time in times:
+            self.send_by(0, self._run(self._waiting.pop(time)), time)
+
+    def _run(self, records: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        states, results = self._states, []
+        for key, value in in_order(records):
+            state = states[key] if key in states else self._initial()
+            states[key], result = self._step(state, value)
+            results.append((key, result))
+        return results
+
+
+def in_order(records: list[Any]) -> list[Any]:
+    """Sorted where the records have an order, else as they are."""
+    try:
+        return sorted(records)
+    except TypeError:
+        return records

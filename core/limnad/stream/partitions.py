@@ -1,0 +1,80 @@
+"""Partition functions: which worker gets which row.
+
+Rows go by the stable hash of their key to one of `KEY_GROUPS` key groups, and key groups go to workers in ranges: the
+same row finds the same worker in every process, and few groups move when the number of workers changes.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from limnad.batch import hash_frame, hash_records, key_group, split_frame, split_records, workers_of
+
+
+@dataclass(frozen=True)
+class ByColumns:
+    """Frames: rows with equal values in these columns meet at one worker."""
+
+    columns: tuple[str, ...]
+
+    def split(self, batch: pl.DataFrame, workers: int) -> Iterable[tuple[int, pl.DataFrame]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        groups = key_group(hash_frame(batch, self.columns))
+        parts = split_frame(batch, workers_of(groups, workers), workers)
+        return [(worker, part) for worker, part in enumerate(parts) if part is not None]
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return f"by {', '.join(self.columns)}"
+
+
+@dataclass(frozen=True)
+class ByKey:
+    """Records: those with an equal key meet at one worker."""
+
+    key: Callable[[Any], Hashable]
+
+    def split(self, batch: list[Any], workers: int) -> Iterable[tuple[int, list[Any]]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        groups = key_group(hash_records([self.key(record) for record in batch]))
+        parts = split_records(batch, workers_of(groups, workers), workers)
+        return [(worker, part) for worker, part in enumerate(parts) if part is not None]
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return "by key"
+
+
+@dataclass(frozen=True)
+class ToWorker:
+    """Everything goes to one worker (modulo their number)."""
+
+    worker: int
+
+    def split(self, batch: Any, workers: int) -> Iterable[tuple[int, Any]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return [(self.worker % workers, batch)]
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return f"to worker {self.worker}"
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Everything goes to every worker."""
+
+    def split(self, batch: Any, workers: int) -> Iterable[tuple[int, Any]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return [(worker, batch) for worker in range(workers)]
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return "broadcast"
+
+
+def first(record: tuple[Any, ...]) -> Any:
+    """The key of a ``(key, value)`` record."""
+    return record[0]

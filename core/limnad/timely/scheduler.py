@@ -1,0 +1,484 @@
+"""Which callback runs next on one worker: the vertices, their queues and their pending notifications (Naiad, 3.2).
+
+Messages come before notifications, and of either the earliest first. A batch that a vertex sends is *queued*, never
+delivered from within `send_by`, so a loop on one worker does not recurse. A batch for an exchanging connector joins the
+outgoing buffer of its connector and time; when the buffer is flushed, it is combined, split, and handed out as
+`Parcel`s for other workers.
+
+Counts follow the paper's section 2.3: a send adds at its start, a callback subtracts at its end. What is counted is
+one physical batch for one destination: an outgoing buffer counts once for each destination from when it opens, and when
+it goes, the destinations that get nothing are subtracted.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any
+
+import polars as pl
+
+from limnad.batch import concat, size_bytes
+from limnad.timely.graph import Connector, LogicalGraph, Stage, depth_of
+from limnad.timely.notifications import Requests
+from limnad.timely.order import patterns
+from limnad.timely.progress import ProgressBuffer
+from limnad.timely.reachability import Locations
+from limnad.timely.timestamp import TOP, Timestamp, less_equal
+from limnad.timely.tracker import Tracker
+from limnad.timely.vertex import TimeError, Vertex, wants_completions
+
+COALESCE_BYTES = 1 << 20
+"""An outgoing buffer goes when it holds this much. Larger batches cost less each, smaller ones keep others busy."""
+
+MERGE_BYTES = 1 << 18
+"""Waiting batches up to this size are merged into one `on_recv`: a callback costs as much for ten rows as for 10,000."""
+
+
+class VertexFailure(Exception):
+    """User code raised in a callback; the cause is what it raised.
+
+    Attributes:
+        stage: The stage's name.
+        worker: Where.
+        time: The callback's time, or None at the start.
+        callback: Which callback.
+    """
+
+    def __init__(self, stage: str, worker: int, time: Timestamp | None, callback: str) -> None:
+        at = f" at time {time}" if time is not None else ""
+        super().__init__(f"stage {stage!r} failed in {callback} on worker {worker}{at}")
+        self.stage, self.worker, self.time, self.callback = stage, worker, time, callback
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A part of a batch for another worker."""
+
+    worker: int
+    connector: int
+    time: Timestamp
+    batch: Any
+
+
+@dataclass(slots=True)
+class StageCounters:
+    """What went through one stage on one worker."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    batches_in: int = 0
+    notifications: int = 0
+    busy_ns: int = 0
+
+
+class Scheduler:
+    """The physical graph of one worker and its run queue.
+
+    Events come in by `start`, `deliver`, `feed`, `hold`, `release` and `frontier_changed`; `step` runs one callback;
+    `flush` yields what must go to other workers; count changes go into the `ProgressBuffer`.
+
+    Attributes:
+        queued_bytes: Estimated size of all batches that wait on this worker.
+        counters: By stage.
+        vertices: By stage; None where a stage has none.
+    """
+
+    def __init__(
+        self,
+        graph: LogicalGraph,
+        locations: Locations,
+        view: Tracker,
+        progress: ProgressBuffer,
+        worker: int,
+        workers: int,
+        publish: Callable[[str, int, Any], None],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self.graph = graph
+        self.worker = worker
+        self.workers = workers
+        self.queued_bytes = 0
+        self.counters = [StageCounters() for _ in graph.stages]
+        self.vertices: list[Vertex | None] = [None for _ in graph.stages]
+        self.epochs_opened = 0
+        self.publish = publish
+        self._clock_ns = clock_ns
+        self._locations = locations
+        self._view = view
+        self._progress = progress
+        self._ranks = _ranks(locations)
+        self._queues: dict[tuple[int, Timestamp], list[tuple[Any, int]]] = {}
+        self._ready: list[tuple[Timestamp, int, int]] = []
+        self._buffers: dict[tuple[int, Timestamp], _Buffer] = {}
+        self._full: set[tuple[int, Timestamp]] = set()
+        self._requests = [Requests() for _ in graph.stages]
+        self._due: list[tuple[Timestamp, int, int]] = []
+        self._due_capabilities: dict[tuple[int, Timestamp], set[Timestamp]] = {}
+        self._unchecked: set[int] = set()
+        self._completed: dict[int, int] = {}
+        self.notifying = False
+
+    # -- the vertices ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Makes the vertices.
+
+        Raises:
+            VertexFailure: A factory raised.
+        """
+        for stage in self.graph.stages:
+            if stage.factory is None:
+                continue
+            context = _Context(self, stage)
+            try:
+                vertex = stage.factory()
+                vertex._context = context
+            except Exception as error:
+                raise VertexFailure(stage.name, self.worker, None, "the vertex factory") from error
+            self.vertices[stage.index] = vertex
+            if wants_completions(vertex):
+                self._completed[stage.index] = 0
+                self._unchecked.add(stage.index)
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def deliver(self, connector: int, time: Timestamp, batch: Any, size: int | None = None) -> None:
+        """A batch has arrived on a connector; its sender has counted it."""
+        place = (connector, time)
+        bytes_held = size_bytes(batch) if size is None else size
+        self.queued_bytes += bytes_held
+        queue = self._queues.get(place)
+        if queue is None:
+            self._queues[place] = [(batch, bytes_held)]
+            heappush(self._ready, (time, self._ranks[connector], connector))
+        else:
+            queue.append((batch, bytes_held))
+
+    def hold(self, stage: Stage, epoch: int) -> None:
+        """An input takes a capability for an epoch, before it gives up an earlier one."""
+        self._progress.add(self._locations.of_stage(stage), (epoch,), 1)
+
+    def release(self, stage: Stage, epoch: int) -> None:
+        """An input gives up its capability for an epoch."""
+        self._progress.add(self._locations.of_stage(stage), (epoch,), -1)
+
+    def feed(self, stage: Stage, batch: Any, epoch: int) -> None:
+        """An input that holds a capability for ``epoch`` sends a batch."""
+        self.open_epochs(epoch + 1)
+        self._send(stage, 0, batch, (epoch,))
+
+    def open_epochs(self, epochs: int) -> None:
+        """At least so many epochs are known to exist; sinks whose inputs have all ended look again."""
+        if epochs > self.epochs_opened:
+            self.epochs_opened = epochs
+            self._unchecked.update(self._completed)
+
+    def frontier_changed(self, locations: Iterable[int]) -> None:
+        """The view's frontier moved at these locations: requests there may have become due."""
+        connectors = self.graph.connectors
+        for location in locations:
+            if location < len(connectors):
+                target = connectors[location].target.index
+                if self._requests[target] or target in self._completed:
+                    self._unchecked.add(target)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether a batch waits."""
+        return bool(self._ready)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no batch waits, no outgoing buffer is open and no notification is due."""
+        return not (self._ready or self._buffers or self._due or self._unchecked)
+
+    def step(self) -> bool:
+        """Runs one callback; False if there is none to run.
+
+        Raises:
+            VertexFailure: The callback raised.
+        """
+        if self._ready:
+            self._run_message()
+            return True
+        if not self.notifying:
+            return False
+        if self._unchecked:
+            self._find_due()
+        if self._due:
+            self._run_notification()
+            return True
+        return False
+
+    def next_message_time(self) -> Timestamp | None:
+        """The time of the batch that is next, None if none waits."""
+        return self._ready[0][0] if self._ready else None
+
+    def _run_message(self) -> None:
+        time, _, connector_index = heappop(self._ready)
+        place = (connector_index, time)
+        batches = self._queues.pop(place)
+        taken = _mergeable(batches)
+        if taken < len(batches):
+            self._queues[place] = batches[taken:]
+            heappush(self._ready, (time, self._ranks[connector_index], connector_index))
+        connector = self.graph.connectors[connector_index]
+        stage = connector.target
+        self._receive(connector, time, [batch for batch, _ in batches[:taken]])
+        self.queued_bytes -= sum(size for _, size in batches[:taken])
+        self._progress.add(connector_index, time, -taken)
+
+    def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:
+        stage = connector.target
+        vertex = self.vertices[stage.index]
+        assert vertex is not None
+        counters = self.counters[stage.index]
+        counters.batches_in += len(batches)
+
+        def receive() -> None:
+            batch = batches[0] if len(batches) == 1 else concat(batches)
+            counters.rows_in += len(batch)
+            vertex.on_recv(connector.input, batch, time)
+
+        self._call(stage, "on_recv", time, (time,), receive)
+
+    def _find_due(self) -> None:
+        implied = self._view.implied
+        for index in self._unchecked:
+            frontiers = [implied[connector.index] for connector in self.graph.inputs[index]]
+            rank = self._ranks[len(self.graph.connectors) + index]
+            for guarantee, capabilities in self._requests[index].take_ready(frontiers):
+                heappush(self._due, (guarantee, rank, index))
+                self._due_capabilities[index, guarantee] = capabilities
+            if index in self._completed and self._complete(index) > self._completed[index]:
+                heappush(self._due, (TOP, rank, index))
+        self._unchecked.clear()
+
+    def _complete(self, stage_index: int) -> int:
+        """How many epochs are complete at the inputs of a stage outside all loops."""
+        frontiers = [self._view.implied[connector.index].frontier for connector in self.graph.inputs[stage_index]]
+        return min((frontier[0][0] for frontier in frontiers if frontier), default=self.epochs_opened)
+
+    def _run_notification(self) -> None:
+        guarantee, _, index = heappop(self._due)
+        stage = self.graph.stages[index]
+        vertex = self.vertices[index]
+        assert vertex is not None
+        if guarantee is TOP:
+            self._run_completion(stage, vertex)
+            return
+        times = [guarantee]
+        capabilities = self._due_capabilities.pop((index, guarantee))
+        held = list(capabilities)
+        if type(vertex).on_frontier is not Vertex.on_frontier:
+            for other in self._take_due_of(index):
+                times.append(other)
+                held.extend(self._due_capabilities.pop((index, other)))
+        usable = tuple({capability for capability in held if capability is not TOP})
+        self.counters[index].notifications += len(times)
+        self._call(stage, "on_notify", guarantee, usable, lambda: vertex.on_frontier(times))
+        location = self._locations.of_stage(stage)
+        for capability in held:
+            if capability is not TOP:
+                self._progress.add(location, capability, -1)
+
+    def _take_due_of(self, index: int) -> list[Timestamp]:
+        """Removes and returns all other due times of one stage, earliest first."""
+        taken = sorted(entry for entry in self._due if entry[2] == index and entry[0] is not TOP)
+        if taken:
+            self._due = sorted(entry for entry in self._due if entry[2] != index or entry[0] is TOP)
+        return [time for time, _, _ in taken]
+
+    def _run_completion(self, stage: Stage, vertex: Vertex) -> None:
+        epochs = self._complete(stage.index)
+        if epochs > self._completed[stage.index]:
+            self._completed[stage.index] = epochs
+            self._call(stage, "on_complete", None, (), lambda: vertex.on_complete(epochs))
+
+    def _call(
+        self,
+        stage: Stage,
+        callback: str,
+        time: Timestamp | None,
+        capabilities: tuple[Timestamp, ...],
+        run: Callable[[], None],
+    ) -> None:
+        context = self.vertices[stage.index]._context  # type: ignore[union-attr]
+        assert isinstance(context, _Context)
+        context.capabilities = capabilities
+        began_ns = self._clock_ns()
+        try:
+            run()
+        except VertexFailure:
+            raise
+        except Exception as error:
+            raise VertexFailure(stage.name, self.worker, time, callback) from error
+        finally:
+            context.capabilities = None
+            self.counters[stage.index].busy_ns += self._clock_ns() - began_ns
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def _send(self, stage: Stage, port: int, batch: Any, time: Timestamp) -> None:
+        rows = len(batch)
+        if not rows:
+            return
+        self.counters[stage.index].rows_out += rows
+        for route in self.graph.routes[stage.index][port]:
+            moved = route.summary(time) if route.summary else time
+            connector = route.connector
+            if connector.combine is None and (connector.partition is None or self.workers == 1):
+                self._progress.add(connector.index, moved, 1)
+                self.deliver(connector.index, moved, batch)
+            else:
+                self._buffer(connector, moved, batch)
+
+    def _buffer(self, connector: Connector, time: Timestamp, batch: Any) -> None:
+        place = (connector.index, time)
+        buffer = self._buffers.get(place)
+        if buffer is None:
+            buffer = self._buffers[place] = _Buffer([], 0)
+            self._progress.add(connector.index, time, self.destinations(connector))
+        buffer.batches.append(batch)
+        buffer.size_bytes += size_bytes(batch)
+        if buffer.size_bytes >= COALESCE_BYTES:
+            self._full.add(place)
+
+    def destinations(self, connector: Connector) -> int:
+        """How many physical batches an open buffer stands for: one for each worker that may get a part.
+
+        Counting it as one and adding the rest when it is split is *not* safe: a receiver's removal of its part would
+        cancel the buffer's own count before the other parts are known (the simulation shows it).
+        """
+        return 1 if connector.partition is None else self.workers
+
+    def flush_full(self) -> list[Parcel]:
+        """Empties the outgoing buffers that have grown to `COALESCE_BYTES` and do not shrink by being combined."""
+        if not self._full:
+            return []
+        full, self._full = self._full, set()
+        return [parcel for place in full if self._stays_full(place) for parcel in self._parcels(place)]
+
+    def flush(self, before_epoch: int | None = None) -> list[Parcel]:
+        """Empties all outgoing buffers, or those of epochs before one."""
+        places = [place for place in self._buffers if before_epoch is None or place[1][0] < before_epoch]
+        self._full.difference_update(places)
+        return [parcel for place in places for parcel in self._parcels(place)]
+
+    def _stays_full(self, place: tuple[int, Timestamp]) -> bool:
+        buffer = self._buffers[place]
+        combine = self.graph.connectors[place[0]].combine
+        if combine is None or len(buffer.batches) == 1:
+            return True
+        combined = combine(concat(buffer.batches))
+        self._buffers[place] = smaller = _Buffer([combined], size_bytes(combined))
+        return smaller.size_bytes >= COALESCE_BYTES // 2
+
+    def _parcels(self, place: tuple[int, Timestamp]) -> list[Parcel]:
+        index, time = place
+        connector = self.graph.connectors[index]
+        batches = self._buffers.pop(place).batches
+        whole = concat(batches) if len(batches) > 1 else batches[0]
+        if connector.combine is not None:
+            whole = connector.combine(whole)
+        parts = [(self.worker, whole)]
+        if connector.partition is not None and self.workers > 1:
+            parts = list(connector.partition.split(whole, self.workers))
+        parts = [(worker, part) for worker, part in parts if len(part)]
+        self._progress.add(index, time, len(parts) - self.destinations(connector))
+        parcels = []
+        for worker, part in parts:
+            if worker == self.worker:
+                self.deliver(index, time, part)
+            else:
+                parcels.append(Parcel(worker, index, time, part))
+        return parcels
+
+    def _request(self, stage: Stage, guarantee: Timestamp, capability: Timestamp) -> None:
+        if self._requests[stage.index].add(guarantee, capability):
+            if capability is not TOP:
+                self._progress.add(self._locations.of_stage(stage), capability, 1)
+            self._unchecked.add(stage.index)
+
+
+@dataclass(slots=True)
+class _Buffer:
+    batches: list[Any]
+    size_bytes: int
+
+
+class _Context:
+    """What one vertex may do; checks each call against the capability of the running callback."""
+
+    __slots__ = ("_depth", "_scheduler", "_stage", "capabilities", "worker", "workers")
+
+    def __init__(self, scheduler: Scheduler, stage: Stage) -> None:
+        self.worker = scheduler.worker
+        self.workers = scheduler.workers
+        self.capabilities: tuple[Timestamp, ...] | None = None
+        self._scheduler = scheduler
+        self._stage = stage
+        self._depth = depth_of(stage.context)
+
+    def send(self, port: int, batch: Any, time: Timestamp) -> None:
+        self._check("send", time)
+        if not isinstance(batch, (pl.DataFrame, list)):
+            raise TypeError(
+                f"stage {self._stage.name!r} sent a {type(batch).__name__}: a batch is a Polars frame or a list"
+            )
+        if not 0 <= port < self._stage.outputs:
+            raise IndexError(f"stage {self._stage.name!r} has {self._stage.outputs} outputs, no output {port}")
+        self._scheduler._send(self._stage, port, batch, time)
+
+    def notify(self, guarantee: Timestamp, capability: Timestamp) -> None:
+        if not self._stage.notifies:
+            raise TypeError(f"stage {self._stage.name!r} asks for a notification but does not override on_notify")
+        if len(guarantee) != self._depth:
+            raise TimeError(self._wrong_depth("be notified", guarantee))
+        if capability is not TOP:
+            self._check("be notified", capability)
+        self._scheduler._request(self._stage, guarantee, capability)
+
+    def publish(self, output: str, epoch: int, batch: Any) -> None:
+        self._scheduler.publish(output, epoch, batch)
+
+    def _check(self, deed: str, time: Timestamp) -> None:
+        capabilities = self.capabilities
+        if capabilities is None:
+            raise TimeError(f"stage {self._stage.name!r} tried to {deed} at {time} outside a callback")
+        if len(time) != self._depth:
+            raise TimeError(self._wrong_depth(deed, time))
+        for capability in capabilities:
+            if less_equal(capability, time):
+                return
+        held = " or ".join(map(str, capabilities)) or "none (a purge notification may not send)"
+        raise TimeError(
+            f"stage {self._stage.name!r} on worker {self.worker} tried to {deed} at {time}, which is not at or after "
+            f"the capability of the running callback: {held}"
+        )
+
+    def _wrong_depth(self, deed: str, time: Timestamp) -> str:
+        return (
+            f"stage {self._stage.name!r} tried to {deed} at {time}: a time there is an epoch and "
+            f"{self._depth - 1} loop counters"
+        )
+
+
+def _mergeable(batches: list[tuple[Any, int]]) -> int:
+    """How many waiting batches one `on_recv` takes."""
+    total, taken = 0, 0
+    for _, size in batches:
+        total += size
+        if taken and total > MERGE_BYTES:
+            break
+        taken += 1
+    return taken
+
+
+def _ranks(locations: Locations) -> list[int]:
+    """The locations numbered along the flow: a smaller number is further upstream."""
+    found = patterns(locations)
+    ranks: dict[tuple[int, ...], int] = {pattern: rank for rank, pattern in enumerate(sorted(set(found)))}
+    return [ranks[pattern] for pattern in found]

@@ -1,0 +1,129 @@
+"""What a user writes: a vertex, the state and the callbacks of one stage on one worker (Naiad, section 2.2).
+
+Two callbacks are written, two methods are called:
+
+- `Vertex.on_recv`: a batch has come. - `Vertex.send_by`: sends one on.
+- `Vertex.on_notify`: no batch at that time or before can come any more. - `Vertex.notify_at`: asks for it.
+
+One rule binds them: what a callback sends or asks for must not lie before its own *capability*: in `on_recv` the time
+of the batch; in `on_notify` the capability that was asked with, which by default is the time asked for.
+"""
+
+from typing import Any, Protocol
+
+from limnad.errors import JobError
+from limnad.timely.timestamp import Timestamp
+
+
+class TimeError(JobError, ValueError):
+    """A vertex tried to send or to ask into the past, or at a time of the wrong depth: a fault of the flow."""
+
+
+class VertexContext(Protocol):
+    """What a vertex may do; the engine gives one to each vertex when it starts."""
+
+    worker: int
+    workers: int
+
+    def send(self, port: int, batch: Any, time: Timestamp) -> None:
+        """See `Vertex.send_by`."""
+
+    def notify(self, guarantee: Timestamp, capability: Timestamp) -> None:
+        """See `Vertex.notify_at`."""
+
+    def publish(self, output: str, epoch: int, batch: Any) -> None:
+        """Hands all of an epoch's rows of a named output to whoever has subscribed to it, outside the dataflow."""
+
+
+class Vertex:
+    """One stage's part on one worker. Subclasses override the callbacks they need.
+
+    All callbacks of one worker run on one thread, so a vertex needs no locks. What it does must depend only on the
+    *multiset* of rows it has seen at each time, not on their order: batches may be merged, split and reordered.
+
+    A stage whose vertices call `notify_at` overrides `on_notify` or `on_frontier`: that is how the engine knows that
+    they may hold others back.
+    """
+
+    _context: VertexContext
+
+    @property
+    def worker(self) -> int:
+        """Which worker this vertex runs on, from 0."""
+        return self._context.worker
+
+    @property
+    def workers(self) -> int:
+        """How many workers the job has."""
+        return self._context.workers
+
+    def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
+        """A batch has arrived.
+
+        Args:
+            port: The input port, from 0.
+            batch: A Polars frame or a list of records.
+            time: Its timestamp.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has inputs but does not override on_recv")
+
+    def on_notify(self, time: Timestamp) -> None:
+        """No `on_recv` at ``time`` or before will come any more, from anywhere in the cluster.
+
+        Called once for each guarantee time that was asked for since the last call for it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} calls notify_at but does not override on_notify")
+
+    def on_frontier(self, times: list[Timestamp]) -> None:
+        """All times asked for that no `on_recv` can reach any more, at once, earliest first.
+
+        A vertex for which a callback per time would be too dear overrides this instead of `on_notify`. It may send
+        with the capabilities of any of the requests.
+        """
+        for time in times:
+            self.on_notify(time)
+
+    def on_complete(self, epochs: int) -> None:
+        """The first ``epochs`` epochs of the job are complete at this stage, the empty ones included.
+
+        Called when that number has grown. Nothing may be sent from here: no capability is held. For sinks outside all
+        loops.
+        """
+
+    def send_by(self, port: int, batch: Any, time: Timestamp) -> None:
+        """Sends a batch through an output port.
+
+        Args:
+            port: The output port, from 0.
+            batch: A frame or a list; it belongs to the engine from here on and must not be changed.
+            time: Its timestamp, not before the capability of the running callback.
+
+        Raises:
+            TimeError: ``time`` lies before it, or has another depth than the port.
+            IndexError: There is no such port.
+        """
+        self._context.send(port, batch, time)
+
+    def notify_at(self, guarantee: Timestamp, capability: Timestamp | None = None) -> None:
+        """Asks for one `on_notify` once nothing at ``guarantee`` or before can arrive any more.
+
+        Args:
+            guarantee: What to be notified of. Any time; with an earlier one than the capability, staleness is bounded
+                (Naiad, section 2.4).
+            capability: The time at which that callback may send, by default ``guarantee``. Until it ends, later
+                stages wait for this time. `TOP` holds up nobody, and the callback may not send (a purge).
+
+        Raises:
+            TimeError: ``capability`` lies before that of the running callback.
+        """
+        self._context.notify(guarantee, guarantee if capability is None else capability)
+
+
+def wants_notifications(vertex: type[Vertex]) -> bool:
+    """Whether vertices of this class may ask for notifications."""
+    return vertex.on_notify is not Vertex.on_notify or vertex.on_frontier is not Vertex.on_frontier
+
+
+def wants_completions(vertex: Vertex) -> bool:
+    """Whether the vertex is to be told of complete epochs."""
+    return type(vertex).on_complete is not Vertex.on_complete

@@ -1,0 +1,235 @@
+from limnad_proto.v1 import exchange_pb2 as _exchange_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FromEngine(_message.Message):
+    __slots__ = ("hello", "built", "started", "status", "output", "finished", "failed", "pushed")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    BUILT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    PUSHED_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    built: Built
+    started: Started
+    status: Status
+    output: Output
+    finished: Finished
+    failed: Failed
+    pushed: Pushed
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ...) -> None: ...
+
+class ToEngine(_message.Message):
+    __slots__ = ("prepare", "start", "push", "stop")
+    PREPARE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    prepare: Prepare
+    start: Start
+    push: Push
+    stop: Stop
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("token", "worker", "pid", "address")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    worker: int
+    pid: int
+    address: str
+    def __init__(self, token: _Optional[str] = ..., worker: _Optional[int] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
+
+class Prepare(_message.Message):
+    __slots__ = ("job", "generation", "path", "function", "arguments", "workers")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    generation: int
+    path: str
+    function: str
+    arguments: _containers.RepeatedCompositeFieldContainer[Argument]
+    workers: int
+    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ...) -> None: ...
+
+class Argument(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class Built(_message.Message):
+    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes")
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    fingerprint: str
+    stages: _containers.RepeatedCompositeFieldContainer[StageInfo]
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputInfo]
+    probes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StageInfo(_message.Message):
+    __slots__ = ("name", "label", "kind", "loop")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    label: str
+    kind: str
+    loop: str
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., kind: _Optional[str] = ..., loop: _Optional[str] = ...) -> None: ...
+
+class OutputInfo(_message.Message):
+    __slots__ = ("name", "printed")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PRINTED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    printed: bool
+    def __init__(self, name: _Optional[str] = ..., printed: _Optional[bool] = ...) -> None: ...
+
+class Start(_message.Message):
+    __slots__ = ("members", "accumulation")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    ACCUMULATION_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedScalarFieldContainer[str]
+    accumulation: str
+    def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known")
+    class ProbesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_CREDIT_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    FRONTIERS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    queued_bytes: int
+    in_flight_bytes: int
+    waiting_for_credit: bool
+    stages: _containers.RepeatedCompositeFieldContainer[StageCounters]
+    progress_updates: int
+    progress_bytes: int
+    data_bytes: int
+    probes: _containers.ScalarMap[str, int]
+    frontiers_known: bool
+    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ...) -> None: ...
+
+class StageCounters(_message.Message):
+    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us")
+    ROWS_IN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_OUT_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_IN_FIELD_NUMBER: _ClassVar[int]
+    NOTIFICATIONS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_US_FIELD_NUMBER: _ClassVar[int]
+    rows_in: int
+    rows_out: int
+    batches_in: int
+    notifications: int
+    busy_us: int
+    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ...) -> None: ...
+
+class Output(_message.Message):
+    __slots__ = ("name", "epoch", "encoding", "payload", "rows")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    epoch: int
+    encoding: _exchange_pb2.Encoding
+    payload: bytes
+    rows: int
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[int] = ..., encoding: _Optional[_Union[_exchange_pb2.Encoding, str]] = ..., payload: _Optional[bytes] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class Finished(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Failed(_message.Message):
+    __slots__ = ("summary", "traceback", "stage", "time", "fault", "peer")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    summary: str
+    traceback: str
+    stage: str
+    time: _containers.RepeatedScalarFieldContainer[int]
+    fault: str
+    peer: int
+    def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ..., peer: _Optional[int] = ...) -> None: ...
+
+class Push(_message.Message):
+    __slots__ = ("input", "rows", "advance_to", "close", "request")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ADVANCE_TO_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    rows: Rows
+    advance_to: int
+    close: bool
+    request: int
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ...) -> None: ...
+
+class Rows(_message.Message):
+    __slots__ = ("encoding", "payload")
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    encoding: _exchange_pb2.Encoding
+    payload: bytes
+    def __init__(self, encoding: _Optional[_Union[_exchange_pb2.Encoding, str]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Pushed(_message.Message):
+    __slots__ = ("request", "error")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    error: str
+    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class Stop(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,66 @@
+"""``python -m limnad_worker agent|engine``: what `limnad` starts; not for typing by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="limnad_worker", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    agent = commands.add_parser("agent", help="start engines and serve clients")
+    agent.add_argument("--workers", type=int, required=True)
+    agent.add_argument("--host", default="127.0.0.1")
+    agent.add_argument("--port", type=int, default=0)
+    agent.add_argument("--announce-fd", type=int, help="where to write the address, as a line of JSON")
+    agent.add_argument("--until-stdin-ends", action="store_true", help="stop when standard input ends")
+    engine = commands.add_parser("engine", help="run one worker of one job")
+    engine.add_argument("--agent", required=True)
+    engine.add_argument("--worker", type=int, required=True)
+    engine.add_argument("--host", default="127.0.0.1")
+    options = parser.parse_args()
+    if options.command == "agent":
+        sys.exit(asyncio.run(_agent(options)))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from limnad_worker.engine import run_engine  # the agent does without Polars and the engine without the agent
+
+    run_engine(options.agent, os.environ.pop("LIMNAD_ENGINE_TOKEN"), options.worker, options.host, os.getpid())
+
+
+async def _agent(options: argparse.Namespace) -> int:
+    from limnad_worker.agent import Agent
+    from limnad_worker.jobs import JobService
+
+    agent = Agent(options.workers, options.host)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await agent.start(JobService(agent), options.port)
+    except RuntimeError:
+        _announce(options, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
+        return 1
+    _announce(options, address=agent.address)
+    if options.until_stdin_ends:
+        loop.add_reader(sys.stdin.fileno(), stopped.set)
+    await stopped.wait()
+    await agent.stop()
+    return 0
+
+
+def _announce(options: argparse.Namespace, **news: str) -> None:
+    if options.announce_fd is None:
+        print(json.dumps(news), flush=True)
+    else:
+        with os.fdopen(options.announce_fd, "w") as pipe:
+            pipe.write(json.dumps(news) + "\n")
+
+
+main()

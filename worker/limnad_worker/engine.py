@@ -1,0 +1,312 @@
+"""An engine process: one thread that owns all vertices of one worker of one job, and its loop.
+
+    inbox -> machine.step() ... -> effects -> peers and agent -> sleep on the inbox
+
+The thread never polls: it sleeps in the inbox, into which gRPC's threads put what arrives.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from limnad.batch import decode, encode
+from limnad.cluster.effects import Ack, Data, Progress, Publish
+from limnad.cluster.leader import Fault
+from limnad.cluster.worker import Worker
+from limnad.connectors.hand import HandReader
+from limnad.stream.flow import BuiltFlow
+from limnad.stream.jobfile import build_job
+from limnad.timely.progress import Accumulation
+from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import exchange_pb2
+from limnad_worker import links
+from limnad_worker.control import AgentLost, Control
+from limnad_worker.failures import describe
+from limnad_worker.links import Arrived, Broken, Identity, Inbox, Peer
+
+STATUS_INTERVAL_S = 0.25
+"""How often a busy engine tells how far it is: as often as a live view is drawn."""
+
+DRAIN_EVERY_STEPS = 16
+"""After so many callbacks a busy engine looks into its inbox: a look costs a microsecond, a callback some tens."""
+
+
+class Stopped(Exception):
+    """The engine is to end."""
+
+
+class Engine:
+    """One engine.
+
+    Args:
+        worker: Its number in the job.
+        inbox: Where all its news come in.
+        server: What its peers connect to.
+        control: Its line to the agent.
+    """
+
+    def __init__(self, worker: int, inbox: Inbox, server: links.Server, control: Control) -> None:
+        self._worker = worker
+        self._inbox = inbox
+        self._server = server
+        self._control = control
+        self._early: deque[Arrived] = deque()
+        self._peers: dict[int, Peer] = {}
+        self._next_status_s = 0.0
+        self._progress_updates = 0
+        self._probes: list[str] = []
+        self._epoch_told: int | None = -1
+
+    def run(self) -> None:
+        """Works until the agent says stop, or is gone. A failure of the job is told to the agent and then waited out."""
+        try:
+            self._work()
+        except Stopped:
+            pass
+        except Exception as error:
+            self._control.send(failed=describe(error, self._worker))
+            self._wait_for_stop()
+        finally:
+            self._server.close()
+            for peer in self._peers.values():
+                peer.close()
+            self._control.close()
+
+    def _work(self) -> None:
+        prepare = self._expect("prepare")
+        arguments = {argument.name: argument.value for argument in prepare.arguments}
+        built = build_job(prepare.path, prepare.function, arguments)
+        identity = Identity(prepare.job, prepare.generation, self._worker)
+        self._server.admit(identity)
+        self._control.send(built=_describe(built))
+        start = self._expect("start")
+        self._peers = links.connect(start.members, identity, self._inbox)
+        machine = Worker(
+            built.graph,
+            self._worker,
+            prepare.workers,
+            built.sources,
+            Accumulation(start.accumulation),
+            clock_ns=time.perf_counter_ns,
+        )
+        for probe in built.probes:
+            probe.attach(machine.frontier)
+        self._probes = [probe.name for probe in built.probes]
+        machine.start()
+        self._control.send(started=wire.Started())
+        self._loop(machine)
+
+    def _loop(self, machine: Worker) -> None:
+        _quieten_gc()
+        for early in self._early:
+            self._arrived(machine, early)
+        self._carry_out(machine)
+        told_finished = False
+        while True:
+            self._drain(machine)
+            if self._burst(machine):
+                continue
+            if machine.finished and not told_finished:
+                told_finished = True
+                self._send_status(machine)
+                self._control.send(finished=wire.Finished())
+            self._sleep(machine)
+
+    def _burst(self, machine: Worker) -> bool:
+        """Runs some callbacks; False when there was nothing left to run."""
+        for _ in range(DRAIN_EVERY_STEPS):
+            busy = machine.step()
+            self._carry_out(machine)
+            if not busy:
+                return False
+        return True
+
+    def _sleep(self, machine: Worker) -> None:
+        epoch = machine.epoch
+        if epoch != self._epoch_told or time.monotonic() >= self._next_status_s:
+            self._epoch_told = epoch
+            self._send_status(machine)
+        try:
+            event = self._inbox.get(timeout=machine.retry_s)
+        except Empty:
+            machine.wake()
+        else:
+            self._handle(machine, event)
+
+    def _drain(self, machine: Worker) -> None:
+        inbox = self._inbox
+        while not inbox.empty():
+            self._handle(machine, inbox.get())
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _handle(self, machine: Worker, event: Any) -> None:
+        if isinstance(event, Arrived):
+            self._arrived(machine, event)
+        else:
+            self._told(machine, event)
+
+    def _arrived(self, machine: Worker, event: Arrived) -> None:
+        message = event.message
+        if isinstance(message, exchange_pb2.ProgressMessage):
+            if message.HasField("batch"):
+                machine.progress_arrived(event.sender, links.unpack_progress(message.batch))
+            else:
+                machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
+        else:
+            batch = decode(message.encoding, message.payload, trusted=True)
+            machine.data_arrived(event.sender, message.sequence, message.connector, message.time, batch)
+
+    def _told(self, machine: Worker | None, event: Any) -> None:
+        if isinstance(event, AgentLost):
+            raise Stopped
+        if isinstance(event, Broken):
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
+        elif isinstance(event, wire.ToEngine):
+            match event.WhichOneof("message"):
+                case "stop":
+                    raise Stopped
+                case "push" if machine is not None:
+                    self._push(machine, event.push)
+
+    def _push(self, machine: Worker, push: wire.Push) -> None:
+        error = ""
+        try:
+            reader = machine.inputs.reader(push.input)
+            if not isinstance(reader, HandReader):
+                raise ValueError(f"the input {push.input!r} is read from a source, not fed by hand")
+            match push.WhichOneof("action"):
+                case "rows":
+                    reader.on_next(decode(push.rows.encoding, push.rows.payload))
+                case "advance_to":
+                    reader.advance_to(push.advance_to)
+                case _:
+                    reader.close()
+        except (ValueError, KeyError) as problem:
+            error = str(problem.args[0] if problem.args else problem)
+        machine.wake()
+        self._control.send(pushed=wire.Pushed(request=push.request, error=error))
+
+    def _expect(self, field: str) -> Any:
+        """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""
+        while True:
+            event = self._inbox.get()
+            if isinstance(event, Arrived):
+                self._early.append(event)
+            elif isinstance(event, wire.ToEngine) and event.WhichOneof("message") == field:
+                return getattr(event, field)
+            else:
+                self._told(None, event)
+
+    def _wait_for_stop(self) -> None:
+        try:
+            self._expect("stop")
+        except Stopped:
+            pass
+
+    # -- effects -------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, machine: Worker) -> None:
+        for effect in machine.take_effects():
+            match effect:
+                case Progress():
+                    self._progress_updates += len(effect.updates)
+                    message = links.pack_progress(effect)
+                    for peer in self._peers.values():
+                        peer.send_progress(message)
+                case Data():
+                    encoding, payload = encode(effect.batch, trusted=True)
+                    self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
+                case Ack():
+                    self._peers[effect.peer].send_progress(links.pack_ack(effect))
+                case Publish():
+                    self._publish(effect)
+        now_s = time.monotonic()
+        if now_s >= self._next_status_s:
+            self._send_status(machine)
+
+    def _publish(self, effect: Publish) -> None:
+        encoding, payload = encode(effect.batch)
+        self._control.send(
+            output=wire.Output(
+                name=effect.output,
+                epoch=effect.epoch,
+                encoding=exchange_pb2.Encoding.ValueType(int(encoding)),
+                payload=bytes(payload),
+                rows=len(effect.batch),
+            )
+        )
+
+    def _send_status(self, machine: Worker) -> None:
+        self._next_status_s = time.monotonic() + STATUS_INTERVAL_S
+        epoch = machine.epoch
+        status = wire.Status(
+            queued_bytes=machine.scheduler.queued_bytes,
+            in_flight_bytes=machine.pressure.in_flight_bytes,
+            waiting_for_credit=machine.waiting_for_credit,
+            progress_updates=self._progress_updates,
+            progress_bytes=sum(peer.progress_bytes for peer in self._peers.values()),
+            data_bytes=sum(peer.data_bytes for peer in self._peers.values()),
+            stages=[
+                wire.StageCounters(
+                    rows_in=counters.rows_in,
+                    rows_out=counters.rows_out,
+                    batches_in=counters.batches_in,
+                    notifications=counters.notifications,
+                    busy_us=counters.busy_ns // 1000,
+                )
+                for counters in machine.scheduler.counters
+            ],
+        )
+        if epoch is not None:
+            status.epoch = epoch
+        for probe in self._probes:
+            frontier = machine.frontier(probe)
+            if frontier:
+                status.probes[probe] = frontier[0][0]
+        status.frontiers_known = machine.scheduler.notifying
+        self._control.send(status=status)
+
+
+def _describe(built: BuiltFlow) -> wire.Built:
+    return wire.Built(
+        fingerprint=built.fingerprint(),
+        stages=[
+            wire.StageInfo(
+                name=stage.name,
+                label=stage.label,
+                kind=stage.kind.value,
+                loop=stage.context.name if stage.context else "",
+            )
+            for stage in built.graph.stages
+        ],
+        inputs=built.hand_fed,
+        outputs=[wire.OutputInfo(name=name) for name in built.outputs],
+        probes=[probe.name for probe in built.probes],
+    )
+
+
+def _quieten_gc() -> None:
+    """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
+
+    A collection in the middle of a round holds up every worker that waits for this one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def run_engine(agent: str, token: str, worker: int, host: str, pid: int) -> None:
+    """The life of an engine process."""
+    links.tune_interpreter()
+    inbox: Inbox = SimpleQueue()
+    server = links.Server(inbox, host)
+    control = Control(agent, inbox)
+    control.send(hello=wire.Hello(token=token, worker=worker, pid=pid, address=server.address))
+    Engine(worker, inbox, server, control).run()
+
+
