@@ -158,7 +158,7 @@ class Engine:
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         else:
-            batch = decode(message.encoding, message.payload, trusted=True)
+            batch = decode(message.encoding, bytes(message.payload), trusted=True)
             machine.data_arrived(event.sender, message.sequence, message.connector, message.time, batch)
 
     def _told(self, machine: Worker | None, event: Any) -> None:

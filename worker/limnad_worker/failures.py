@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+import polars
+
 import limnad
 import limnad_worker
 from limnad.cluster.effects import LinkError
@@ -13,7 +15,8 @@ from limnad.errors import InputError, JobError
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
-_OURS = tuple(str(Path(package.__file__).parent) for package in (limnad, limnad_worker) if package.__file__)
+# Frames inside Polars tell a user no more than its message does.
+_HIDDEN = tuple(str(Path(package.__file__).parent) for package in (limnad, limnad_worker, polars) if package.__file__)
 
 
 def describe(error: BaseException, worker: int) -> wire.Failed:
@@ -51,26 +54,25 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback without frames of ours and of the import system; empty where none of the user's is left."""
+    """The traceback with only the user's frames and those of libraries they called; empty where none is left."""
     shown = traceback.TracebackException.from_exception(error)
     kept = _without_ours(shown)
     return "".join(shown.format()).rstrip() if kept else ""
 
 
 def _without_ours(shown: traceback.TracebackException) -> bool:
-    """Drops our frames from the whole chain of causes; whether any frame is left."""
-    shown.stack = traceback.StackSummary.from_list(
-        [frame for frame in shown.stack if not _is_ours(frame.filename)]
-    )
-    kept = bool(shown.stack)
-    for cause in (shown.__cause__, shown.__context__):
+    """Drops our frames from the whole chain of causes; whether any frame of the user's is left."""
+    shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if not _is_ours(frame.filename)])
+    kept = bool(shown.stack) or (isinstance(shown.exc_type, type) and issubclass(shown.exc_type, SyntaxError))
+    context = None if shown.__suppress_context__ else shown.__context__
+    for cause in (shown.__cause__, context):
         if cause is not None:
             kept |= _without_ours(cause)
-    return kept or isinstance(shown.exc_type, type) and issubclass(shown.exc_type, SyntaxError)
+    return kept
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith((*_OURS, "<frozen importlib"))
+    return filename.startswith((*_HIDDEN, "<frozen importlib"))
 
 
 def _brief(error: BaseException) -> str:

@@ -237,7 +237,7 @@ def _values(column: _Column) -> list[Any]:
 
 
 def _groups(elements: list[Any], lengths: list[int]) -> Iterable[list[Any]]:
-    if sum(lengths) != len(elements) or min(lengths, default=0) < 0:
+    if sum(lengths) != len(elements):
         raise CodecError("malformed records: the lengths of containers do not add up to their elements")
     rest = iter(elements)
     return (list(islice(rest, length)) for length in lengths)

@@ -5,8 +5,8 @@ time. Up to 12 bytes there is one such word, padded with zeros. Beyond, the last
 the one before: so no word needs a mask, and no read leaves the string. The hash is `mix(seed + head * HEAD_FACTOR +
 sum(scramble(word[i] + i * GOLDEN)))`, i from 1.
 
-Why our own: of the ways measured on short strings (see `limnad.batch.hashing`) this was the fastest, and it needs
-neither a compiled plugin, whose ABI is tied to Polars' versions, nor a promise that another project keeps its function.
+The fast path does not read the strings at all: up to 12 bytes, both words are in Arrow's view of the string (see
+`limnad.batch._views`). Longer strings are gathered a word at a time, all strings of a block side by side.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import polars as pl
 
@@ -65,6 +65,12 @@ def _elements_bytes(values: Any, count: int, depth: int) -> int:
     return count * sum(_object_bytes(value, depth - 1) for value in sample) // max(1, len(sample))
 
 
+@overload
+def concat(batches: Sequence[pl.DataFrame]) -> pl.DataFrame: ...
+@overload
+def concat(batches: Sequence[list[Any]]) -> list[Any]: ...
+@overload
+def concat(batches: Sequence[Batch]) -> Batch: ...
 def concat(batches: Sequence[Batch]) -> Batch:
     """Joins batches of one kind in order; frames keep their chunks, so nothing is copied.
 
@@ -94,7 +100,7 @@ def _concat_frames(frames: list[pl.DataFrame]) -> pl.DataFrame:
         return frames[0]
     first = frames[0].schema
     for frame in frames[1:]:
-        if frame.schema != first or list(frame.schema) != list(first):
+        if frame.schema != first:
             raise ValueError(f"the frames of one stream must have one schema, but {_difference(first, frame.schema)}")
     return pl.concat(frames, how="vertical", rechunk=False)
 

@@ -13,6 +13,7 @@ import polars as pl
 from limnad.connectors.files import CsvFiles, NdjsonFiles, ParquetFiles, TextFiles
 from limnad.connectors.generator import Generator
 from limnad.connectors.hand import HandFed
+from limnad.connectors.lists import ListSource
 from limnad.stream.base import Probe, Stream, contexts_of
 from limnad.stream.frames import FrameStream, SchemaLike
 from limnad.stream.fusion import fuse
@@ -99,6 +100,10 @@ class Flow:
         stage = self.builder.stage(name, kind=StageKind.INPUT, inputs=0, label=f"{name}: {source.describe()}")
         self.sources[name] = source
         return RecordStream(self, stage) if schema is None else FrameStream(self, stage, schema=schema)
+
+    def values(self, epochs: Sequence[Sequence[Any]], *, name: str = "values") -> RecordStream[Any]:
+        """Records that are written down in the job itself: a list for each epoch."""
+        return self.read(ListSource([epochs]), self.unique(name))
 
     def read_text(self, paths: Any, *, name: str = "text", **options: Any) -> FrameStream:
         """Lines of text files. Options: see `limnad.connectors.TextFiles`. Columns: ``line``."""

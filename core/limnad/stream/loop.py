@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Generic
 
 from limnad.stream.base import AnyStream, Stream
-from limnad.timely.graph import GraphError, LoopContext
+from limnad.timely.graph import GraphError, LoopContext, Stage
 
 if TYPE_CHECKING:
     from limnad.stream.flow import Flow
@@ -29,7 +29,7 @@ class Feedback(Generic[AnyStream]):
         if self._connected:
             raise GraphError(f"the feedback of loop {self._loop.name!r} is connected already")
         self._connected = True
-        self._loop.flow.connect(again, self.stream.stage, 0)
+        self._loop.flow.connect(replace(again, partition=None), self.stream.stage, 0)
 
 
 class Loop:
@@ -54,13 +54,12 @@ class Loop:
             GraphError: The stream lives elsewhere than around this loop.
         """
         stage = self.flow.builder.ingress(self.flow.unique(f"enter {self.name}"), self.context)
-        self.flow.connect(stream, stage, 0)
-        return _moved(stream, stage)
+        return self._moved(stream, stage)
 
     def feedback(self, like: AnyStream) -> Feedback[AnyStream]:
         """An edge round the loop, for rows of the same kind as ``like``."""
         stage = self.flow.builder.feedback(self.flow.unique(f"feedback {self.name}"), self.context)
-        return Feedback(_moved(like, stage), self)
+        return Feedback(replace(like, stage=stage, port=0, partition=None), self)
 
     def leave(self, stream: AnyStream) -> AnyStream:
         """The stream outside the loop, at the time at which its rows entered.
@@ -69,9 +68,9 @@ class Loop:
             GraphError: The stream does not live in this loop.
         """
         stage = self.flow.builder.egress(self.flow.unique(f"leave {self.name}"), self.context)
-        self.flow.connect(stream, stage, 0)
-        return _moved(stream, stage)
+        return self._moved(stream, stage)
 
-
-def _moved(stream: AnyStream, stage: Any) -> AnyStream:
-    return replace(stream, stage=stage, port=0, partition=None)
+    def _moved(self, stream: AnyStream, stage: Stage) -> AnyStream:
+        """Joins a stream to a stage that changes its times. A partition travels along: a vertex behind exchanges."""
+        self.flow.connect(replace(stream, partition=None), stage, 0)
+        return replace(stream, stage=stage, port=0)

@@ -114,11 +114,11 @@ class Simulation:
         else:
             self._deliver(choice)
         if self.invariants is not None:
-            self._check(self.invariants.check)
+            self._check(self.invariants.check, choice if isinstance(choice, int) else choice[1])
 
-    def _check(self, check: Callable[[], None]) -> None:
+    def _check(self, check: Callable[..., None], *arguments: int) -> None:
         try:
-            check()
+            check(*arguments)
         except AssertionError as error:
             raise SimulationError(f"seed {self.seed}, tick {self.tick}: {error}") from error
 

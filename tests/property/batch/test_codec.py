@@ -2,6 +2,7 @@ import contextlib
 import datetime as dt
 import decimal
 import math
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ values = st.recursive(
 rows = st.lists(st.lists(plain, min_size=3, max_size=3).map(tuple))
 
 
-def same(left, right):
+def same(left: Any, right: Any) -> Any:
     if type(left) is not type(right):
         return False
     if isinstance(left, (list, tuple)):
@@ -72,14 +73,14 @@ def same(left, right):
 
 
 @given(st.one_of(st.lists(values, max_size=8), rows), st.booleans())
-def test_records_come_back_with_their_types(records, trusted):
+def test_records_come_back_with_their_types(records: Any, trusted: Any) -> None:
     encoding, data = encode(records, trusted=trusted)
     assert same(decode(encoding, data, trusted=trusted), records)
 
 
 @settings(max_examples=300)
 @given(st.lists(values, max_size=5), st.data())
-def test_damaged_records_are_a_batch_or_an_error(records, data):
+def test_damaged_records_are_a_batch_or_an_error(records: Any, data: Any) -> None:
     encoded = bytearray(encode(records)[1])
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(encoded) - 1))
@@ -89,7 +90,7 @@ def test_damaged_records_are_a_batch_or_an_error(records, data):
 
 
 @given(st.lists(values, min_size=1, max_size=5), st.data())
-def test_truncated_records_are_refused(records, data):
+def test_truncated_records_are_refused(records: Any, data: Any) -> None:
     encoded = encode(records)[1]
     size = data.draw(st.integers(0, len(encoded) - 1))
     try:
@@ -100,6 +101,6 @@ def test_truncated_records_are_refused(records, data):
 
 
 @given(st.sampled_from(list(Encoding)), st.binary(max_size=200))
-def test_noise_is_a_batch_or_an_error(encoding, noise):
+def test_noise_is_a_batch_or_an_error(encoding: Any, noise: Any) -> None:
     with contextlib.suppress(CodecError):
         decode(encoding, noise)

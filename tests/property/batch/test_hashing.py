@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import math
 import struct
+from typing import Any
 
 import polars as pl
 from hypothesis import given, settings
@@ -20,31 +21,31 @@ NULL, INTEGER, FLOAT, NUMBER, TEXT, BYTES, DATE, LOCAL, INSTANT, DURATION, TIME,
 MICROSECOND = dt.timedelta(microseconds=1)
 
 
-def mix(word):
+def mix(word: Any) -> Any:
     word &= MASK
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & MASK
     return word ^ (word >> 31)
 
 
-def scramble(word):
+def scramble(word: Any) -> Any:
     word &= MASK
     word = ((word ^ (word >> 32)) * 0xFF51AFD7ED558CCD) & MASK
     return word ^ (word >> 29)
 
 
-def seed(kind):
+def seed(kind: Any) -> Any:
     return mix(kind * GOLDEN)
 
 
-def hash_bytes(kind, data):
+def hash_bytes(kind: Any, data: Any) -> Any:
     head = len(data) | int.from_bytes(data[:4], "little") << 32
     words = [data[i : i + 8] for i in range(4, len(data) - 8, 8)] + [data[-8:]] if len(data) > 12 else [data[4:]]
     total = sum(scramble(int.from_bytes(word, "little") + i * GOLDEN) for i, word in enumerate(words, 1))
     return mix(seed(kind) + head * HEAD + total)
 
 
-def hash_integer(value):
+def hash_integer(value: Any) -> Any:
     if -(2**63) <= value < 2**64:
         return mix(seed(INTEGER) + value)
     try:
@@ -55,7 +56,7 @@ def hash_integer(value):
     return hash_bytes(NUMBER, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
 
 
-def hash_float(value):
+def hash_float(value: Any) -> Any:
     if math.isnan(value):
         return mix(seed(FLOAT) + 0x7FF8_0000_0000_0000)
     if value.is_integer() and -(2.0**63) <= value < 2.0**64:
@@ -63,7 +64,7 @@ def hash_float(value):
     return mix(seed(FLOAT) + struct.unpack("<Q", struct.pack("<d", value))[0])
 
 
-def hash_decimal(value):
+def hash_decimal(value: Any) -> Any:
     if not value.is_finite() or value == decimal.Decimal(float(value)):
         return hash_integer(int(value)) if value.is_finite() and value == int(value) else hash_float(float(value))
     if value == int(value):
@@ -73,20 +74,20 @@ def hash_decimal(value):
     return hash_bytes(NUMBER, f"{'-' if value < 0 else '+'}{digits.rstrip('0')}e{exponent}".encode())
 
 
-def hash_sequence(values):
+def hash_sequence(values: Any) -> Any:
     if len(values) == 1:
         return reference(values[0])
     terms = (reference(value) * (mix((i + 1) * GOLDEN) | 1) for i, value in enumerate(values))
     return mix(seed(SEQUENCE) + len(values) * GOLDEN + sum(terms))
 
 
-def hash_datetime(value):
+def hash_datetime(value: Any) -> Any:
     if value.tzinfo is None:
         return mix(seed(LOCAL) + (value - dt.datetime(1970, 1, 1)) // MICROSECOND)
     return mix(seed(INSTANT) + (value - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // MICROSECOND)
 
 
-def reference(value):  # noqa: C901, PLR0912 - the definition as a table
+def reference(value: Any) -> Any:  # noqa: C901, PLR0912 - the definition as a table
     match value:
         case None:
             return mix(seed(NULL))
@@ -154,12 +155,12 @@ values = st.recursive(
 
 
 @given(st.lists(values, max_size=8))
-def test_records_hash_by_the_definition(records):
+def test_records_hash_by_the_definition(records: Any) -> None:
     assert hash_records(records).tolist() == list(map(reference, records))
 
 
 @given(st.lists(scalars, min_size=2, max_size=8))
-def test_values_that_are_one_dict_key_hash_alike(keys):
+def test_values_that_are_one_dict_key_hash_alike(keys: Any) -> None:
     hashes = dict(zip(keys, hash_records(keys).tolist(), strict=True))
     for key, hashed in zip(keys, hash_records(keys).tolist(), strict=True):
         assert key != key or hashes[key] == hashed  # noqa: PLR0124 - NaN
@@ -191,8 +192,8 @@ COLUMNS = [
 ]
 
 
-def columns(min_size=0, max_size=9):
-    def of(pair):
+def columns(min_size: Any = 0, max_size: Any = 9) -> Any:
+    def of(pair: Any) -> Any:
         dtype, items = pair
         rows = st.lists(st.one_of(st.none(), items), min_size=min_size, max_size=max_size)
         return rows.map(lambda row: pl.Series("x", row, dtype=dtype))
@@ -201,19 +202,19 @@ def columns(min_size=0, max_size=9):
 
 
 @given(columns())
-def test_a_column_hashes_by_the_definition_of_its_values(column):
+def test_a_column_hashes_by_the_definition_of_its_values(column: Any) -> None:
     assert hash_series(column).tolist() == list(map(reference, column.to_list()))
 
 
 @given(columns(min_size=3, max_size=3), columns(min_size=3, max_size=3), columns(min_size=3, max_size=3))
-def test_key_columns_hash_as_the_tuples_of_their_values(a, b, c):
+def test_key_columns_hash_as_the_tuples_of_their_values(a: Any, b: Any, c: Any) -> None:
     frame = pl.DataFrame({"a": a, "b": b, "c": c})
     assert hash_frame(frame, ["a", "b"]).tolist() == hash_records(frame.select("a", "b").rows()).tolist()
     assert hash_frame(frame, ["c", "a", "b"]).tolist() == list(map(reference, frame.select("c", "a", "b").rows()))
 
 
 @given(columns(), columns(), st.data())
-def test_neither_chunks_nor_slices_nor_filters_show(column, other, data):
+def test_neither_chunks_nor_slices_nor_filters_show(column: Any, other: Any, data: Any) -> None:
     if other.dtype == column.dtype:
         column = pl.concat([column, other], rechunk=False)
     hashes = hash_series(column)
@@ -228,7 +229,7 @@ def test_neither_chunks_nor_slices_nor_filters_show(column, other, data):
 @given(
     st.lists(st.tuples(st.integers(0, 700), st.integers(1, 30)), min_size=1, max_size=12), st.booleans(), st.randoms()
 )
-def test_long_strings_hash_alike_in_any_company(shapes, shuffled, random):
+def test_long_strings_hash_alike_in_any_company(shapes: Any, shuffled: Any, random: Any) -> None:
     """Long strings go side by side, one after the other or by stride, depending on the others."""
     strings = [
         bytes((i * 37 + size + copy) % 256 for i in range(size)) for size, copies in shapes for copy in range(copies)

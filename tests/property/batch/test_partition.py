@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import polars as pl
 from hypothesis import given
@@ -10,19 +12,19 @@ group_counts = st.integers(1, 65_536)
 
 
 @given(hashes, group_counts)
-def test_a_key_group_is_the_hash_scaled_down(values, key_groups):
+def test_a_key_group_is_the_hash_scaled_down(values: Any, key_groups: Any) -> None:
     expected = [(value >> 32) * key_groups >> 32 for value in values.tolist()]
     assert key_group(values, key_groups).tolist() == expected
     assert all(group < key_groups for group in expected)
 
 
 @given(hashes, st.integers(1, 32_768))
-def test_twice_the_groups_split_each_in_two(values, key_groups):
+def test_twice_the_groups_split_each_in_two(values: Any, key_groups: Any) -> None:
     assert (key_group(values, 2 * key_groups) >> 1).tolist() == key_group(values, key_groups).tolist()
 
 
 @given(group_counts, st.data())
-def test_workers_own_even_contiguous_ranges(key_groups, data):
+def test_workers_own_even_contiguous_ranges(key_groups: Any, data: Any) -> None:
     workers = data.draw(st.integers(1, min(key_groups, 1_000)))
     owners = workers_of(np.arange(key_groups, dtype=np.uint16), workers, key_groups)
     steps = np.diff(owners.astype(np.int64))
@@ -35,7 +37,7 @@ def test_workers_own_even_contiguous_ranges(key_groups, data):
 
 
 @given(st.integers(1, 70), st.data())
-def test_parts_are_the_rows_in_order(workers, data):
+def test_parts_are_the_rows_in_order(workers: Any, data: Any) -> None:
     destinations = data.draw(st.lists(st.integers(0, workers - 1), max_size=60))
     records = list(range(len(destinations)))
     expected = [[record for record in records if destinations[record] == worker] for worker in range(workers)]

@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,11 +11,11 @@ records = st.lists(
 
 
 @given(st.lists(records, min_size=1, max_size=5))
-def test_joining_lists_adds_their_rows(batches):
+def test_joining_lists_adds_their_rows(batches: Any) -> None:
     assert rows(concat(batches)) == sum(map(rows, batches))
     assert concat(batches) == [record for batch in batches for record in batch]
 
 
 @given(records)
-def test_any_records_have_a_size(batch):
+def test_any_records_have_a_size(batch: Any) -> None:
     assert size_bytes(batch) >= 8 * len(batch)

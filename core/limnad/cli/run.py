@@ -1,0 +1,214 @@
+"""``limnad run``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from limnad.cli.outputs import json_line, print_epoch
+from limnad.cli.report import EXIT_INTERRUPTED, report_error
+from limnad.cli.view import Rates, live_view, plain_line, summary_line
+from limnad.client import Client, Job, JobStatus, LocalCluster
+from limnad.errors import ClusterError, JobError, JobFailed, LimnadError
+
+PLAIN_INTERVAL_S = 2.0
+"""How often a line is printed where there is no terminal."""
+
+FEED_ROWS = 10_000
+"""How many JSON lines make one batch."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What was asked for; see `limnad.cli.app.run`."""
+
+    target: str
+    workers: int
+    arguments: Mapping[str, str]
+    feeds: Mapping[str, str]
+    show: int
+    as_json: bool
+    port: int
+    accumulation: str
+
+
+def run_job(options: RunOptions) -> int:
+    """Runs a job to its end; returns the exit code."""
+    from limnad.stream.jobfile import split_target
+
+    path, function = split_target(options.target)
+    if not Path(path).is_file():
+        raise JobError(f"there is no job file {path!r} (looked from {Path.cwd()})")
+    for file in options.feeds.values():
+        if file != "-" and not Path(file).is_file():
+            raise JobError(f"there is no file {file!r} to feed (looked from {Path.cwd()})")
+    screen = Screen(options)
+    try:
+        with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
+            screen.follow_prints(*cluster.streams)
+            with Client(cluster.address) as client:
+                job = client.submit(
+                    path,
+                    function,
+                    arguments=options.arguments,
+                    workers=options.workers,
+                    accumulation=options.accumulation,
+                )
+                return screen.watch(job)
+    except KeyboardInterrupt:
+        screen.say("interrupted: all workers were ended")
+        return EXIT_INTERRUPTED
+
+
+class Screen:
+    """What the user sees of a run: rows on standard output, everything else on standard error."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+        self._rates = Rates()
+        self._next_line_s = PLAIN_INTERVAL_S
+        self._printers: list[threading.Thread] = []
+        self._feed_error: LimnadError | None = None
+
+    def follow_prints(self, out: IO[bytes], err: IO[bytes]) -> None:
+        """Passes on what the job's own code prints, above the live view."""
+        for source, console in ((out, self._out), (err, self._err)):
+            thread = threading.Thread(target=self._pass_on, args=(source, console), daemon=True)
+            thread.start()
+            self._printers.append(thread)
+
+    @staticmethod
+    def _pass_on(source: IO[bytes], console: Console) -> None:
+        for line in source:
+            console.print(Text(line.decode(errors="replace").rstrip("\n")), soft_wrap=True)
+
+    def watch(self, job: Job) -> int:
+        """Shows the run until it ends; returns the exit code."""
+        outputs = threading.Thread(target=self._print_outputs, args=(job,), daemon=True)
+        outputs.start()
+        status: JobStatus | None = None
+        with self._live() as live:
+            fed = False
+            for status in job.watch():
+                if not fed and status.state == "running":
+                    fed = True
+                    self._feed(job, status)
+                if self._feed_error is not None:
+                    job.cancel()
+                    break
+                self._update(live, job, status)
+            outputs.join()
+        if self._feed_error is not None:
+            return report_error(self._feed_error, self._err)
+        if status is None:
+            raise ClusterError("the agent ended before it told anything about the job")
+        return self._conclude(status)
+
+    def _live(self) -> Any:
+        if self._options.as_json or not self._err.is_terminal:
+            return contextlib.nullcontext()
+        return Live(console=self._err, transient=True, auto_refresh=False)
+
+    def _update(self, live: Live | None, job: Job, status: JobStatus) -> None:
+        rate = self._rates.add(status.running_s, status.rows_in)
+        if live is not None:
+            live.update(live_view(status, job.name, self._options.workers, rate), refresh=True)
+        elif status.running_s >= self._next_line_s and status.state == "running" and not self._options.as_json:
+            self._next_line_s = status.running_s + PLAIN_INTERVAL_S
+            self.say(plain_line(status, rate))
+
+    def _conclude(self, status: JobStatus) -> int:
+        if self._options.as_json:
+            told = {key: value for key, value in asdict(status).items() if key != "failure"}
+            told["error"] = str(status.failure) if status.failure else None
+            print(json.dumps({"summary": told}), flush=True)
+            return 1 if status.failure or status.state != "finished" else 0
+        if status.failure is not None:
+            return report_error(status.failure, self._err)
+        self.say(summary_line(status, self._options.workers))
+        return 0 if status.state == "finished" else 1
+
+    def say(self, line: str) -> None:
+        """One line on standard error."""
+        self._err.print(Text(line), soft_wrap=True)
+
+    def _print_outputs(self, job: Job) -> None:
+        with contextlib.suppress(JobFailed, ClusterError):
+            for output, epoch, batch in job.outputs():
+                if self._options.as_json:
+                    print(json_line(output, epoch, batch), flush=True)
+                else:
+                    print_epoch(self._out, output, epoch, batch, self._options.show)
+
+    # -- feeding -------------------------------------------------------------------------------------------------------
+
+    def _feed(self, job: Job, status: JobStatus) -> None:
+        """Starts to feed the hand-fed inputs."""
+        feeds = self._options.feeds
+        if missing := [name for name in status.inputs if name not in feeds]:
+            self._feed_error = JobError(
+                f"the input {missing[0]!r} is fed by hand: give it rows with --feed {missing[0]}=FILE (JSON lines; - "
+                "is standard input), or feed it from a program with limnad.local"
+            )
+        elif unknown := [name for name in feeds if name not in status.inputs]:
+            known = ", ".join(status.inputs) or "none"
+            self._feed_error = JobError(f"the job has no hand-fed input {unknown[0]!r}; it has: {known}")
+        for name, file in feeds.items():
+            if self._feed_error is None:
+                threading.Thread(target=self._feed_one, args=(job, name, file), daemon=True).start()
+
+    def _feed_one(self, job: Job, name: str, file: str) -> None:
+        into = job.input(name)
+        try:
+            with contextlib.nullcontext(sys.stdin) if file == "-" else open(file) as lines:
+                for epoch, rows in json_epochs(lines, file):
+                    if epoch is not None:
+                        into.advance_to(epoch)
+                    if rows:
+                        into.on_next(rows)
+            into.close()
+        except (LimnadError, OSError) as error:
+            self._feed_error = error if isinstance(error, LimnadError) else JobError(str(error))
+            with contextlib.suppress(LimnadError):
+                job.cancel()
+
+
+def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[Any]]]:
+    """Reads JSON lines: yields ``(None, rows)`` for rows of the open epoch and ``(epoch, [])`` where one begins.
+
+    Lines of a terminal or pipe come as they are typed: each is a batch of its own then.
+
+    Raises:
+        JobError: A line is not JSON.
+    """
+    epoch, waiting = 0, []
+    limit = 1 if file == "-" else FEED_ROWS
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            if waiting:
+                yield None, waiting
+            epoch, waiting = epoch + 1, []
+            yield epoch, []
+            continue
+        try:
+            waiting.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise JobError(f"{file}, line {number} is not JSON ({error.msg}): {line.strip()[:80]}") from None
+        if len(waiting) >= limit:
+            yield None, waiting
+            waiting = []
+    if waiting:
+        yield None, waiting

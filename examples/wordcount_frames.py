@@ -1,0 +1,21 @@
+"""Word count on frames: the words of Python's own library, counted.
+
+    limnad run examples/wordcount_frames.py -w 2
+    limnad run examples/wordcount_frames.py -w 2 -a path='texts/**/*.txt'
+
+Every machine with Python has this corpus: the sources of the standard library of the interpreter that runs the job.
+"""
+
+import sysconfig
+
+import polars as pl
+
+import limnad
+
+
+def job(flow: limnad.Flow, path: str = f"{sysconfig.get_path('stdlib')}/**/*.py", k: int = 10) -> None:
+    lines = flow.read_text(path)
+    words = lines.select(pl.col("line").str.extract_all(r"\w+").alias("word")).explode("word").drop_nulls("word")
+    counts = words.group_by("word").agg(pl.len().alias("count"))
+    counts.top_k(k, by="count").output("most frequent words")
+    words.count("words").output("all words")

@@ -1,0 +1,92 @@
+"""Flows with nested loops, notifications and exchanges, small enough to be run under thousands of seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+
+from limnad import Flow, RecordStream, Timestamp, Vertex
+
+Walk = tuple[int, int, int]
+
+
+def collatz(flow: Flow) -> None:
+    """Two nested loops; walks change workers on every trip."""
+
+    def outer(walks: RecordStream[Walk]) -> tuple[RecordStream[Walk], RecordStream[Walk]]:
+        odd = walks.iterate(inner, name="halve")
+        again = odd.filter(lambda walk: walk[1] != 1).map(lambda walk: (walk[0], 3 * walk[1] + 1, walk[2] + 1))
+        return again, odd.filter(lambda walk: walk[1] == 1)
+
+    def inner(walks: RecordStream[Walk]) -> tuple[RecordStream[Walk], RecordStream[Walk]]:
+        spread = walks.partition_by(lambda walk: walk[1]).map(lambda walk: walk)
+        again = spread.filter(lambda walk: walk[1] % 2 == 0).map(lambda walk: (walk[0], walk[1] // 2, walk[2] + 1))
+        return again, spread.filter(lambda walk: walk[1] % 2 == 1)
+
+    numbers = flow.input("numbers").map(lambda number: (number, number, 0))
+    steps = numbers.iterate(outer, name="collatz").map(lambda walk: (walk[0], walk[2]))
+    steps.as_keyed().reduce_by_key(max).output("steps")
+    steps.count().output("how many")
+
+
+COLLATZ_EPOCHS = [[6, 1, 9], [], [12, 7]]
+
+
+class Rounds(Vertex):
+    """Counts what each trip of a loop brings, and sends on what is left, by notification."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Timestamp, Counter[int]] = {}
+
+    def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
+        if time not in self.waiting:
+            self.waiting[time] = Counter()
+            self.notify_at(time)
+        self.waiting[time].update(batch)
+
+    def on_notify(self, time: Timestamp) -> None:
+        counts = self.waiting.pop(time)
+        self.send_by(0, [number - 1 for number in counts.elements() if number > 0], time)
+        self.send_by(1, [(time[-1], number, count) for number, count in counts.items()], time)
+
+
+def rounds(flow: Flow) -> None:
+    """A loop whose every trip waits for a notification: a barrier, unsound at once if a frontier runs ahead."""
+    loop = flow.loop("rounds")
+    entered = loop.enter(flow.input("numbers"))
+    feedback = loop.feedback(entered)
+    again, told = flow.vertex(
+        Rounds, entered.concat(feedback.stream).partition_by(lambda number: number), outputs=2, name="rounds"
+    )
+    feedback.connect(again)
+    loop.leave(told).output("told")
+
+
+ROUNDS_EPOCHS = [[3, 5, 3], [1], [4, 0, 2]]
+
+
+def joined(flow: Flow) -> None:
+    """Per-time operators side by side: group, join, distinct and state across epochs."""
+    numbers = flow.input("numbers")
+    pairs = numbers.key_by(lambda number: number % 3)
+    counts = pairs.count_by_key()
+    pairs.join(counts).output("joined")
+    numbers.distinct().count().output("distinct")
+    counts.scan(lambda: 0, lambda total, count: (total + count, total + count)).output("totals")
+
+
+JOINED_EPOCHS = [[1, 2, 3, 4, 4], [], [7, 7, 7], [2, 3]]
+
+FLOWS: dict[str, tuple[Any, list[list[int]]]] = {
+    "collatz": (collatz, COLLATZ_EPOCHS),
+    "rounds": (rounds, ROUNDS_EPOCHS),
+    "joined": (joined, JOINED_EPOCHS),
+}
+
+
+def in_order(outputs: dict[str, dict[int, Any]]) -> dict[str, dict[int, list[Any]]]:
+    """Outputs as sorted lists: equality is that of multisets."""
+    return {name: {epoch: sorted(rows) for epoch, rows in epochs.items()} for name, epochs in outputs.items()}
+
+
