@@ -97,6 +97,8 @@ class Job:
         if state is leader.State.RUNNING:
             self._running_s = now_s
             self.view.starting_us = int((now_s - self._submitted_s) * 1e6)
+        elif self.view.starting_us:
+            self.view.running_us = int((now_s - self._running_s) * 1e6)
         failure = self.run.failure
         if failure is not None:
             self.view.failure.CopyFrom(
@@ -118,8 +120,6 @@ class Job:
                 self._built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 await self.tell_leader(leader.Built(worker, message.built.fingerprint, stages))
-            case "started":
-                await self.tell_leader(leader.Started(worker))
             case "finished":
                 await self.tell_leader(leader.Finished(worker))
             case "failed":

@@ -97,7 +97,6 @@ class Engine:
             probe.attach(machine.frontier)
         self._probes = [probe.name for probe in built.probes]
         machine.start()
-        self._control.send(started=wire.Started())
         self._loop(machine)
 
     def _loop(self, machine: Worker) -> None:

@@ -26,6 +26,8 @@ CHANNEL_OPTIONS = [
     # Each engine is told an exact address: a name service, a proxy or another engine's connection must not interfere.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # Two processes on one port would each get some of the calls.
+    ("grpc.so_reuseport", 0),
 ]
 
 

@@ -333,6 +333,8 @@ def _translated(call: Callable[[], T]) -> T:
         return call()
     except grpc.RpcError as error:
         raise _error(error) from None
+    except ValueError as error:
+        raise ClusterError(f"this client was closed: {error}") from None
 
 
 def _translated_stream(call: Any) -> Iterator[Any]:

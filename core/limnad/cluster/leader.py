@@ -5,9 +5,9 @@ and which of them to end. The way of a run:
 
     event                   STARTING                              RUNNING
     Attached(w)             all attached: Prepare to all          refused
-    Built(w)                all built and equal: Start to all     refused
-    Started(w)              all started: -> RUNNING               refused
-    Finished(w)             all finished: Stop to all             all finished: Stop to all, -> FINISHED
+    Built(w)                all built and equal: Start to all,    refused
+                            -> RUNNING
+    Finished(w)             refused                               all finished: Stop to all, -> FINISHED
     Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
     Cancel                  -> CANCELLED                          -> CANCELLED
 
@@ -54,13 +54,6 @@ class Built:
     worker: int
     fingerprint: str
     stages: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """An engine has connected to all its peers and runs."""
-
-    worker: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = Attached | Built | Started | Finished | Failed | Exited | Cancel | Tick
+Event = Attached | Built | Finished | Failed | Exited | Cancel | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +175,6 @@ class Run:
     failure: Failure | None = None
     _addresses: dict[int, str] = field(default_factory=dict)
     _built: dict[int, Built] = field(default_factory=dict)
-    _started: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
     _gone: set[int] = field(default_factory=set)
     _suspected: Failure | None = None
@@ -197,8 +189,6 @@ class Run:
                 return self._attached(worker, address)
             case Built():
                 return self._build(event)
-            case Started(worker):
-                return self._start(worker)
             case Finished(worker):
                 return self._finish(worker)
             case Failed(worker, failure):
@@ -226,14 +216,9 @@ class Run:
             if other.fingerprint != first.fingerprint:
                 return self._end(State.FAILED, _disagreement(first, other))
         members = tuple(self._addresses[worker] for worker in range(self.workers))
-        return [SendStart(worker, members, self.accumulation) for worker in range(self.workers)]
-
-    def _start(self, worker: int) -> list[Effect]:
-        self._started.add(worker)
-        if len(self._started) < self.workers:
-            return []
         self.state = State.RUNNING
-        return [Changed(State.RUNNING)]
+        starts = [SendStart(worker, members, self.accumulation) for worker in range(self.workers)]
+        return [*starts, Changed(State.RUNNING)]
 
     def _finish(self, worker: int) -> list[Effect]:
         self._finished.add(worker)

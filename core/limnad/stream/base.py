@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from limnad.stream.operators.sinks import Output, Subscription
-from limnad.stream.operators.transform import Concat, Inspect, Step, Steps, Transform
+from limnad.stream.operators.transform import Concat, Inspect, Step, Steps, Swallow, Transform
 from limnad.stream.partitions import Broadcast, ToWorker
 from limnad.timely.graph import GraphError, LoopContext, PartitionFunction, Stage
 from limnad.timely.timestamp import Timestamp, less_equal
@@ -111,7 +111,7 @@ class Stream:
 
     def probe(self, name: str = "probe") -> Probe:
         """A handle that tells which times are complete at this point of the dataflow."""
-        stage = self._then(name, lambda: Transform(()), outputs=0, detail=None)
+        stage = self._then(name, Swallow, outputs=0)
         return self.flow.add_probe(stage)
 
     def subscribe(self, callback: Callable[[int, Any], None]) -> None:

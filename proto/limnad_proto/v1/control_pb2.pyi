@@ -8,10 +8,9 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FromEngine(_message.Message):
-    __slots__ = ("hello", "built", "started", "status", "output", "finished", "failed", "pushed")
+    __slots__ = ("hello", "built", "status", "output", "finished", "failed", "pushed")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     BUILT_FIELD_NUMBER: _ClassVar[int]
-    STARTED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
@@ -19,13 +18,12 @@ class FromEngine(_message.Message):
     PUSHED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     built: Built
-    started: Started
     status: Status
     output: Output
     finished: Finished
     failed: Failed
     pushed: Pushed
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ...) -> None: ...
 
 class ToEngine(_message.Message):
     __slots__ = ("prepare", "start", "push", "stop")
@@ -116,10 +114,6 @@ class Start(_message.Message):
     members: _containers.RepeatedScalarFieldContainer[str]
     accumulation: str
     def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
-
-class Started(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known")

@@ -5,7 +5,7 @@ What an engine and its agent say to each other. Internal.
 
 The agent starts engine processes; each connects back, says Hello, and is then led through
 
-  Hello -> Prepare -> (Built) -> Start -> (Started) -> ... Status, Output ... -> Finished or Failed
+  Hello -> Prepare -> Built -> Start -> ... Status, Output ... -> Finished or Failed
 
 An agent never runs user code: engines import the job, build its graph, and send a description of it.
 """

@@ -50,3 +50,10 @@ class Concat(Vertex):
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
         self.send_by(0, batch, time)
+
+
+class Swallow(Vertex):
+    """Takes everything in and does nothing: where only the frontier matters."""
+
+    def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
+        """See `Vertex.on_recv`."""

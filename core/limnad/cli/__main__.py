@@ -1,0 +1,5 @@
+"""``python -m limnad.cli`` is ``limnad``."""
+
+from limnad.cli import main
+
+main()
