@@ -15,7 +15,8 @@ import limnad
 
 def job(flow: limnad.Flow, path: str = f"{sysconfig.get_path('stdlib')}/**/*.py", k: int = 10) -> None:
     lines = flow.read_text(path)
-    words = lines.select(pl.col("line").str.extract_all(r"\w+").alias("word")).explode("word").drop_nulls("word")
+    extracted = lines.select(pl.col("line").str.extract_all(r"\w+").alias("word")).explode("word")
+    words = extracted.filter(pl.col("word").is_not_null())
     counts = words.group_by("word").agg(pl.len().alias("count"))
     counts.top_k(k, by="count").output("most frequent words")
     words.count("words").output("all words")

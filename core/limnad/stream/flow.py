@@ -6,14 +6,16 @@ import inspect as inspection
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import polars as pl
 
-from limnad.connectors.files import CsvFiles, NdjsonFiles, ParquetFiles, TextFiles
+from limnad.connectors.files import TextFiles
 from limnad.connectors.generator import Generator
 from limnad.connectors.hand import HandFed
 from limnad.connectors.lists import ListSource
+from limnad.connectors.splits import Paths
+from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
 from limnad.stream.base import Probe, Stream, contexts_of
 from limnad.stream.frames import FrameStream, SchemaLike
 from limnad.stream.fusion import fuse
@@ -105,21 +107,50 @@ class Flow:
         """Records that are written down in the job itself: a list for each epoch."""
         return self.read(ListSource([epochs]), self.unique(name))
 
-    def read_text(self, paths: Any, *, name: str = "text", **options: Any) -> FrameStream:
+    def read_text(self, paths: Paths, *, name: str = "text", **options: Any) -> FrameStream:
         """Lines of text files. Options: see `limnad.connectors.TextFiles`. Columns: ``line``."""
         return self._read_files(TextFiles(paths, **options), name)
 
-    def read_csv(self, paths: Any, *, name: str = "csv", **options: Any) -> FrameStream:
-        """Rows of CSV files. Options: see `limnad.connectors.CsvFiles`."""
-        return self._read_files(CsvFiles(paths, **options), name)
+    @overload
+    def read_csv(
+        self, paths: Paths, *, name: str = "csv", on_error: Literal["fail"] = "fail", **options: Any
+    ) -> FrameStream: ...
+    @overload
+    def read_csv(
+        self, paths: Paths, *, name: str = "csv", on_error: Literal["divert"], **options: Any
+    ) -> tuple[FrameStream, FrameStream]: ...
+    def read_csv(self, paths: Paths, *, name: str = "csv", on_error: str = "fail", **options: Any) -> Any:
+        """Rows of CSV files. Options: see `limnad.connectors.CsvFiles`.
 
-    def read_ndjson(self, paths: Any, *, name: str = "ndjson", **options: Any) -> FrameStream:
-        """Rows of newline-delimited JSON files. Options: see `limnad.connectors.NdjsonFiles`."""
-        return self._read_files(NdjsonFiles(paths, **options), name)
+        With ``on_error="divert"`` there are two streams: the rows, and ``(path, line, text, reason)`` of bad ones.
+        """
+        return self._read_rows(CsvFiles(paths, on_error=on_error, **options), name)
 
-    def read_parquet(self, paths: Any, *, name: str = "parquet", **options: Any) -> FrameStream:
+    @overload
+    def read_ndjson(
+        self, paths: Paths, *, name: str = "ndjson", on_error: Literal["fail"] = "fail", **options: Any
+    ) -> FrameStream: ...
+    @overload
+    def read_ndjson(
+        self, paths: Paths, *, name: str = "ndjson", on_error: Literal["divert"], **options: Any
+    ) -> tuple[FrameStream, FrameStream]: ...
+    def read_ndjson(self, paths: Paths, *, name: str = "ndjson", on_error: str = "fail", **options: Any) -> Any:
+        """Rows of files of JSON lines. Options: see `limnad.connectors.NdjsonFiles`; ``on_error`` as for `read_csv`."""
+        return self._read_rows(NdjsonFiles(paths, on_error=on_error, **options), name)
+
+    def read_parquet(self, paths: Paths, *, name: str = "parquet", **options: Any) -> FrameStream:
         """Rows of Parquet files. Options: see `limnad.connectors.ParquetFiles`."""
         return self._read_files(ParquetFiles(paths, **options), name)
+
+    def _read_rows(self, source: CsvFiles | NdjsonFiles, name: str) -> FrameStream | tuple[FrameStream, FrameStream]:
+        read = self._read_files(source, name)
+        if not source.diverts:
+            return read
+        error = pl.col(source.error_column)
+        rows = read.filter(error.is_null()).drop(source.error_column)
+        return rows, read.filter(error.is_not_null()).select(error).map_batches(
+            lambda frame: frame.unnest(source.error_column)
+        )
 
     def _read_files(self, source: Any, name: str) -> FrameStream:
         return self.read(source, self.unique(name), source.schema)

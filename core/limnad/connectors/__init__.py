@@ -1,0 +1,31 @@
+"""Sources and sinks: where rows come from and go to. These do IO; the machines above only call them.
+
+A source is a fixed set of partitions, each read by one worker at a time; a reader reports its position as JSON, from
+which another reader goes on. A sink takes whole epochs. What must never live here: graphs, workers, schedules.
+"""
+
+from limnad.connectors.epochs import EpochRule, by_file, by_size, by_time
+from limnad.connectors.files import TextFiles
+from limnad.connectors.generator import Generator
+from limnad.connectors.hand import HandFed, HandReader
+from limnad.connectors.lists import ListSource
+from limnad.connectors.sinks import EpochSink, FileFormat, FileSink
+from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
+
+__all__ = [
+    "CsvFiles",
+    "EpochRule",
+    "EpochSink",
+    "FileFormat",
+    "FileSink",
+    "Generator",
+    "HandFed",
+    "HandReader",
+    "ListSource",
+    "NdjsonFiles",
+    "ParquetFiles",
+    "TextFiles",
+    "by_file",
+    "by_size",
+    "by_time",
+]
