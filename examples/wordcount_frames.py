@@ -7,14 +7,20 @@ Every machine with Python has this corpus: the sources of the standard library o
 """
 
 import sysconfig
+from pathlib import Path
 
 import polars as pl
 
 import limnad
 
 
-def job(flow: limnad.Flow, path: str = f"{sysconfig.get_path('stdlib')}/**/*.py", k: int = 10) -> None:
-    lines = flow.read_text(path)
+def standard_library() -> list[str]:
+    files = Path(sysconfig.get_path("stdlib")).rglob("*.py")
+    return [str(file) for file in files if "site-packages" not in file.parts]
+
+
+def job(flow: limnad.Flow, path: str = "", k: int = 10) -> None:
+    lines = flow.read_text(path or standard_library(), errors="replace")
     extracted = lines.select(pl.col("line").str.extract_all(r"\w+").alias("word")).explode("word")
     words = extracted.filter(pl.col("word").is_not_null())
     counts = words.group_by("word").agg(pl.len().alias("count"))

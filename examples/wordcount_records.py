@@ -1,6 +1,6 @@
 """Word count on Python records: a function for each line, for what expressions cannot say.
 
-    limnad run examples/wordcount_records.py -w 2
+limnad run examples/wordcount_records.py -w 2
 """
 
 import re

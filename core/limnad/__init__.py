@@ -59,4 +59,3 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'limnad' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)
     return value
-

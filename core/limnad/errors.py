@@ -1,12 +1,12 @@
 """All errors that Limnad raises, in one tree, by whose fault it is.
 
-    LimnadError
-    ├── JobError            the user's job: its file, its arguments, its code
-    │   ├── GraphError      (limnad.timely) the dataflow breaks a rule
-    │   ├── TimeError       (limnad.timely) a vertex sends or asks into the past
-    │   └── JobFailed       a run of the job failed; bears the user's traceback
-    ├── InputError          the data: a row, a file, a schema
-    └── ClusterError        the deployment: a worker died, a port is taken, an agent cannot be reached
+LimnadError
+├── JobError            the user's job: its file, its arguments, its code
+│   ├── GraphError      (limnad.timely) the dataflow breaks a rule
+│   ├── TimeError       (limnad.timely) a vertex sends or asks into the past
+│   └── JobFailed       a run of the job failed; bears the user's traceback
+├── InputError          the data: a row, a file, a schema
+└── ClusterError        the deployment: a worker died, a port is taken, an agent cannot be reached
 """
 
 

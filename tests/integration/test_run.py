@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,9 @@ from limnad.client import Client, LocalCluster
 LIMNAD = [sys.executable, "-m", "limnad.cli"]
 
 
-def limnad(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LIMNAD, *arguments], capture_output=True, text=True, timeout=60, check=False, **options  # type: ignore[call-overload]
-    )
+def limnad(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [*LIMNAD, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
 @pytest.fixture
@@ -115,7 +115,8 @@ def test_ctrl_c_ends_a_run_at_once(write) -> None:  # type: ignore[no-untyped-de
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write('"a"\n\n')
     process.stdin.flush()
     assert "y, epoch 0: 1 row" in process.stdout.readline()

@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 import pytest
-from flows import FLOWS, in_order
 
 from limnad.cluster.effects import Data, LinkError, Progress
 from limnad.cluster.worker import Worker
@@ -21,11 +20,12 @@ from limnad.timely.progress import FlushPolicy, ProgressBuffer
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
+from tests.helpers.flows import FLOWS, in_order
 
 Caught = (SimulationError, LinkError)
 
 
-# -- what a worker sends, and when ---------------------------------------------------------------------------------------
+# -- what a worker sends, and when ---------------------------------------------------------------------------------
 
 
 class NegativesFirst(FlushPolicy):
@@ -72,7 +72,7 @@ def with_policy(policy: type[FlushPolicy]) -> type[Worker]:
     return Mutant
 
 
-# -- when a worker counts ------------------------------------------------------------------------------------------------
+# -- when a worker counts ------------------------------------------------------------------------------------------
 
 
 class ReportsAtStart(Scheduler):
@@ -80,7 +80,7 @@ class ReportsAtStart(Scheduler):
 
     def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:
         self._progress.add(connector.index, time, -len(batches))
-        self.worker_machine._flush_progress()
+        self.worker_machine._flush_progress()  # type: ignore[attr-defined]
         super()._receive(connector, time, batches)
         self._progress.add(connector.index, time, len(batches))
 
@@ -159,7 +159,7 @@ class NotifiesBeforeAllAreHeard(Worker):
         self.scheduler.notifying = True
 
 
-# -- what a network does -------------------------------------------------------------------------------------------------
+# -- what a network does -------------------------------------------------------------------------------------------
 
 
 class Reorders(Simulation):
@@ -224,9 +224,7 @@ def test_wrong_outputs_alone_would_show(mutant: str) -> None:
     for seed in range(SEEDS):
         for name, (flow, epochs) in FLOWS.items():
             expected = in_order(run(flow, {"numbers": epochs}, check=False).outputs)
-            simulation, _ = simulate(
-                flow, {"numbers": epochs}, workers=3, seed=seed, check=False, **MUTANTS[mutant]
-            )
+            simulation, _ = simulate(flow, {"numbers": epochs}, workers=3, seed=seed, check=False, **MUTANTS[mutant])
             try:
                 simulation.run(max_ticks=50_000)
             except Exception:  # noqa: BLE001 - whatever a mutant does to itself shows it

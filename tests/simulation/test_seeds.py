@@ -6,10 +6,10 @@
 import os
 
 import pytest
-from flows import FLOWS, in_order
 
 from limnad.testing import run
 from limnad.timely.progress import Accumulation
+from tests.helpers.flows import FLOWS, in_order
 
 SEEDS = int(os.environ.get("LIMNAD_SEEDS", "40"))
 

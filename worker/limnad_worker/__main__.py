@@ -57,7 +57,8 @@ async def _agent(options: argparse.Namespace) -> int:
 
 def _announce(options: argparse.Namespace, **news: str) -> None:
     if options.announce_fd is None:
-        print(json.dumps(news), flush=True)
+        sys.stdout.write(json.dumps(news) + "\n")
+        sys.stdout.flush()
     else:
         with os.fdopen(options.announce_fd, "w") as pipe:
             pipe.write(json.dumps(news) + "\n")

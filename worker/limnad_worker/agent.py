@@ -174,7 +174,8 @@ class Job:
             return f"the job has no hand-fed input {push.input!r}; it has: {known}"
         self._next_push += 1
         request = self._next_push
-        self.pushes[request] = answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.pushes[request] = answer
         numbered = wire.Push()
         numbered.CopyFrom(push)
         numbered.request = request
@@ -211,7 +212,7 @@ class Agent(control_pb2_grpc.ControlServicer):
         Raises:
             RuntimeError: The port is taken.
         """
-        control_pb2_grpc.add_ControlServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        control_pb2_grpc.add_ControlServicer_to_server(self, self._server)
         jobs_service.register(self._server)
         self.address = f"{self.host}:{self._server.add_insecure_port(f'{self.host}:{port}')}"
         await self._server.start()

@@ -7,6 +7,7 @@ The thread never polls: it sleeps in the inbox, into which gRPC's threads put wh
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections import deque
@@ -62,12 +63,12 @@ class Engine:
         self._epoch_told: int | None = -1
 
     def run(self) -> None:
-        """Works until the agent says stop, or is gone. A failure of the job is told to the agent and then waited out."""
+        """Works until the agent says stop, or is gone. A failure is told to the agent, and then waited out."""
         try:
             self._work()
         except Stopped:
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the agent is to know
             self._control.send(failed=describe(error, self._worker))
             self._wait_for_stop()
         finally:
@@ -202,10 +203,8 @@ class Engine:
                 self._told(None, event)
 
     def _wait_for_stop(self) -> None:
-        try:
+        with contextlib.suppress(Stopped):
             self._expect("stop")
-        except Stopped:
-            pass
 
     # -- effects -------------------------------------------------------------------------------------------------------
 
@@ -234,8 +233,8 @@ class Engine:
             output=wire.Output(
                 name=effect.output,
                 epoch=effect.epoch,
-                encoding=exchange_pb2.Encoding.ValueType(int(encoding)),
-                payload=bytes(payload),
+                encoding=exchange_pb2.Encoding.Name(int(encoding)),
+                payload=payload,
                 rows=len(effect.batch),
             )
         )
@@ -307,5 +306,3 @@ def run_engine(agent: str, token: str, worker: int, host: str, pid: int) -> None
     control = Control(agent, inbox)
     control.send(hello=wire.Hello(token=token, worker=worker, pid=pid, address=server.address))
     Engine(worker, inbox, server, control).run()
-
-

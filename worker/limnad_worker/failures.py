@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-import polars
+import polars as pl
 
 import limnad
 import limnad_worker
@@ -16,7 +16,7 @@ from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
 # Frames inside Polars tell a user no more than its message does.
-_HIDDEN = tuple(str(Path(package.__file__).parent) for package in (limnad, limnad_worker, polars) if package.__file__)
+_HIDDEN = tuple(str(Path(package.__file__).parent) for package in (limnad, limnad_worker, pl) if package.__file__)
 
 
 def describe(error: BaseException, worker: int) -> wire.Failed:
@@ -63,7 +63,7 @@ def user_traceback(error: BaseException) -> str:
 def _without_ours(shown: traceback.TracebackException) -> bool:
     """Drops our frames from the whole chain of causes; whether any frame of the user's is left."""
     shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if not _is_ours(frame.filename)])
-    kept = bool(shown.stack) or (isinstance(shown.exc_type, type) and issubclass(shown.exc_type, SyntaxError))
+    kept = bool(shown.stack) or bool(shown.exc_type and issubclass(shown.exc_type, SyntaxError))
     context = None if shown.__suppress_context__ else shown.__context__
     for cause in (shown.__cause__, context):
         if cause is not None:
@@ -80,5 +80,3 @@ def _brief(error: BaseException) -> str:
     if isinstance(error, (JobError, InputError)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-

@@ -14,7 +14,7 @@ from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 if TYPE_CHECKING:
     from limnad_worker.agent import Agent, Job
 
-Context = grpc.aio.ServicerContext[Any, Any] if TYPE_CHECKING else Any
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_WORKERS = 256
 """As many as there are key groups: another worker would own none."""
@@ -31,7 +31,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     def register(self, server: Any) -> None:
         """Adds the service to a server."""
-        jobs_pb2_grpc.add_JobServiceServicer_to_server(self, server)  # type: ignore[no-untyped-call]
+        jobs_pb2_grpc.add_JobServiceServicer_to_server(self, server)
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:  # noqa: N802
         """See `jobs.proto`."""
@@ -100,6 +100,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         job = self._agent.jobs.get(name)
         if job is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {name!r}")
+            raise AssertionError("abort raises")
         return job
 
 

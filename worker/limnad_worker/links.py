@@ -103,7 +103,7 @@ class Server:
         self._server.stop(None)
 
     def _sender(self, context: grpc.ServicerContext) -> int:
-        told = {key: value for key, value in context.invocation_metadata()}
+        told = {key: str(value) for key, value in context.invocation_metadata()}
         identity = self._identity
         try:
             sender = Identity(told["limnad-job"], int(told["limnad-generation"]), int(told["limnad-worker"]))
@@ -154,9 +154,7 @@ class Peer:
         ]
 
     def _open(self, method: str, queue: SimpleQueue[bytes | None], identity: Identity) -> Any:
-        stub = self._channel.stream_unary(
-            f"/limnad.v1.Exchange/{method}", None, wire.StreamEnd.FromString, _registered_method=True
-        )
+        stub: Any = self._channel.stream_unary(f"/limnad.v1.Exchange/{method}", None, wire.StreamEnd.FromString)
         call = stub.future(iter(queue.get, None), metadata=identity.metadata(), wait_for_ready=False)
         call.add_done_callback(lambda done: self._ended(method, done))
         return call

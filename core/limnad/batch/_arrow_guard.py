@@ -85,7 +85,7 @@ def _check_batch(batch: "_Table", body_size: int) -> None:
         _require(offset >= 0 and length >= 0 and offset + length <= body_size, "a buffer beyond its body")
 
 
-def _require(condition: bool, fault: str) -> None:  # noqa: FBT001 - a guard reads as a sentence
+def _require(condition: bool, fault: str) -> None:
     if not condition:
         raise CodecError(f"malformed Arrow stream: {fault}")
 

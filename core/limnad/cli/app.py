@@ -19,7 +19,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Target = Annotated[str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")]
+Target = Annotated[
+    str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
+]
 Arguments = Annotated[
     list[str] | None,
     typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
@@ -82,7 +84,9 @@ def graph(
     arg: Arguments = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Write to a file: .mmd, .dot, or (with Graphviz installed) .svg, .png, .pdf."),
+        typer.Option(
+            "-o", "--output", help="Write to a file: .mmd, .dot, or (with Graphviz installed) .svg, .png, .pdf."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the graph as JSON.")] = False,
 ) -> None:

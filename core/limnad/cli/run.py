@@ -194,7 +194,8 @@ def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[An
     Raises:
         JobError: A line is not JSON.
     """
-    epoch, waiting = 0, []
+    epoch = 0
+    waiting: list[Any] = []
     limit = 1 if file == "-" else FEED_ROWS
     for number, line in enumerate(lines, 1):
         if not line.strip():

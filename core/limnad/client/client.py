@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -15,7 +15,11 @@ from limnad.batch import decode, encode
 from limnad.errors import ClusterError, JobError, JobFailed
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
 
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+]
 
 _ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
 
@@ -124,11 +128,9 @@ class Client:
             ClusterError: The agent cannot be reached.
         """
         request = jobs_pb2.SubmitRequest(
-            path=os.path.abspath(path),
+            path=str(Path(path).absolute()),
             function=function,
-            arguments=[
-                control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()
-            ],
+            arguments=[control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()],
             workers=workers,
             accumulation=accumulation,
         )
@@ -139,7 +141,7 @@ class Client:
         """Hangs up; jobs go on."""
         self._channel.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -253,8 +255,8 @@ class Input:
             JobError: The input does not exist, is closed, or the rows do not fit.
         """
         encoding, payload = encode(batch)
-        number = exchange_pb2.Encoding.ValueType(int(encoding))
-        self._push(rows=control_pb2.Rows(encoding=number, payload=bytes(payload)))
+        number = exchange_pb2.Encoding.Name(int(encoding))
+        self._push(rows=control_pb2.Rows(encoding=number, payload=payload))
 
     def advance_to(self, epoch: int) -> None:
         """Ends all epochs before this one."""
@@ -323,7 +325,7 @@ def _probes(view: jobs_pb2.JobView, known: list[control_pb2.Status]) -> dict[str
         return {}
     furthest: dict[str, int | None] = {}
     for name in view.probes:
-        epochs = [worker.probes[name] if name in worker.probes else None for worker in known]
+        epochs = [worker.probes.get(name) for worker in known]
         furthest[name] = None if None in epochs else max(epoch for epoch in epochs if epoch is not None)
     return furthest
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from limnad.client.client import Client, Job
 from limnad.errors import ClusterError, JobError
@@ -38,8 +38,11 @@ class LocalCluster:
         announced, announce = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "limnad_worker", "agent", "--workers", str(workers), "--port", str(port)]
-                + ["--announce-fd", str(announce), "--until-stdin-ends"],
+                [
+                    *(sys.executable, "-m", "limnad_worker", "agent"),
+                    *("--workers", str(workers), "--port", str(port)),
+                    *("--announce-fd", str(announce), "--until-stdin-ends"),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -58,7 +61,8 @@ class LocalCluster:
     @property
     def streams(self) -> tuple[IO[bytes], IO[bytes]]:
         """What agent and engines print, if it was asked for as a pipe: standard output and error."""
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         return self._process.stdout, self._process.stderr
 
     def stop(self) -> None:
@@ -71,7 +75,7 @@ class LocalCluster:
             self._process.kill()
             self._process.wait()
 
-    def __enter__(self) -> LocalCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

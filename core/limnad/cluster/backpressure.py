@@ -63,7 +63,7 @@ class Backpressure:
         return self.undelivered_bytes(own_queued_bytes) > self._budget
 
     def acks(self, own_queued_bytes: int, idle: bool) -> list[Ack]:
-        """The acknowledgements that are due: all news when idle, else only what has grown by an eighth of the budget."""
+        """The acknowledgements that are due: all news when idle, else what has grown by an eighth of the budget."""
         step = 1 if idle else max(1, self._budget // 8)
         due = []
         for peer, arrived in self._arrived.items():

@@ -54,7 +54,7 @@ def by_file() -> EpochRule:
 
 
 def by_time(seconds: float) -> EpochRule:
-    """An epoch for each interval of processing time. The open epoch is in the position, but its boundary is not logged."""
+    """An epoch for each interval of processing time. The position has the open epoch; boundaries are not logged."""
     if seconds <= 0:
         raise ValueError(f"an epoch needs more than 0 seconds, not {seconds}")
     return EpochRule(seconds=seconds)

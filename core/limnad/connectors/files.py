@@ -196,13 +196,11 @@ class TextFiles(LineFiles):
     Args:
         paths: A path, a glob (``**`` too), a folder, or several of these; expanded once, sorted.
         include_path: Adds a column ``path``.
-        errors: What to do with bytes that are not UTF-8: ``"fail"`` names file and byte, ``"replace"`` reads ``\ufffd``.
+        errors: For bytes that are not UTF-8: ``"fail"`` names file and byte, ``"replace"`` reads ``\ufffd``.
         options: See `LineFiles`.
     """
 
-    def __init__(
-        self, paths: Paths, *, include_path: bool = False, errors: str = "fail", **options: object
-    ) -> None:
+    def __init__(self, paths: Paths, *, include_path: bool = False, errors: str = "fail", **options: object) -> None:
         if errors not in ("fail", "replace"):
             raise InputError(f"errors is 'fail' or 'replace', not {errors!r}")
         super().__init__(paths, TEXT_SUFFIXES, **options)  # type: ignore[arg-type]

@@ -298,7 +298,8 @@ def _check_schema(path: str, schema: pl.Schema, first: str, expected: pl.Schema)
     for name in {**expected, **schema}:
         if schema.get(name) != expected.get(name):
             raise InputError(
-                f"{path}: column {name!r} is {schema.get(name, 'missing')}, but {expected.get(name, 'missing')} in {first}"
+                f"{path}: column {name!r} is {schema.get(name, 'missing')}, but in {first} it is "
+                f"{expected.get(name, 'missing')}"
             )
 
 

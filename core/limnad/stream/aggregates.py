@@ -30,7 +30,7 @@ _ELEMENTWISE: tuple[Binary, ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """An aggregation in three steps.
 

@@ -170,7 +170,7 @@ class Probe:
         self._frontier: Callable[[str], list[Timestamp] | None] | None = None
 
     def attach(self, frontier: Callable[[str], list[Timestamp] | None]) -> None:
-        """Called by the engine when the job starts, with what knows the frontier at a stage, None before it is known."""
+        """Called by the engine when the job starts, with what knows the frontier at a stage (None: not yet known)."""
         self._frontier = frontier
 
     def done(self, time: Timestamp | int) -> bool:

@@ -153,7 +153,8 @@ class Flow:
         )
 
     def _read_files(self, source: Any, name: str) -> FrameStream:
-        return self.read(source, self.unique(name), source.schema)
+        schema: pl.Schema = source.schema
+        return self.read(source, self.unique(name), schema)
 
     def generate(self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Any) -> FrameStream:
         """Rows that a seeded function makes, for load and for tests. Options: see `limnad.connectors.Generator`."""
@@ -195,7 +196,7 @@ class Flow:
         Returns:
             One stream, or with several outputs a tuple of streams; with none, None.
         """
-        called = name or getattr(factory, "__name__", type(factory).__name__)
+        called = str(name or getattr(factory, "__name__", type(factory).__name__))
         kind = factory if isinstance(factory, type) else type(factory())
         if not issubclass(kind, Vertex):
             raise TypeError(f"the factory of stage {called!r} makes {kind.__name__}, which is not a Vertex")
@@ -244,9 +245,7 @@ class Flow:
             self.connect(stream, stage, port, combine)
         return stage
 
-    def connect(
-        self, stream: Stream, target: Stage, port: int, combine: Callable[[Any], Any] | None = None
-    ) -> None:
+    def connect(self, stream: Stream, target: Stage, port: int, combine: Callable[[Any], Any] | None = None) -> None:
         """Joins a stream to an input port."""
         partition: PartitionFunction | None = stream.partition
         if partition is not None and target.is_system:

@@ -267,9 +267,7 @@ class GroupBy:
 
         local = self.stream._step("group_by locally", lambda frame: frame.group_by(*by).agg(partial))
         exchanged = local.partition_by(*keys)
-        return self.stream._with_schema(
-            exchanged._per_time("group_by", finished, combine=merged, fold=merged), whole
-        )
+        return self.stream._with_schema(exchanged._per_time("group_by", finished, combine=merged, fold=merged), whole)
 
     def _exchange_rows(self, exprs: list[pl.Expr], whole: pl.Schema) -> FrameStream:
         by = self.by
@@ -309,4 +307,3 @@ def _difference(mine: pl.Schema, other: pl.Schema) -> str:
         if mine.get(name) != other.get(name)
     ]
     return "; ".join(told) or f"their columns stand in another order: {list(other)} and {list(mine)}"
-

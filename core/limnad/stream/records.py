@@ -118,9 +118,7 @@ class RecordStream(Stream, Generic[T]):
         """The greatest record of each time, by ``key`` or as it is; ties by the record where it has an order."""
         return self.reduce(keyed.picker(key, greatest=True))
 
-    def aggregate(
-        self, zero: Callable[[], A], add: Callable[[A, T], A], merge: Callable[[A, A], A]
-    ) -> RecordStream[A]:
+    def aggregate(self, zero: Callable[[], A], add: Callable[[A, T], A], merge: Callable[[A, A], A]) -> RecordStream[A]:
         """One accumulator for each time.
 
         Args:

@@ -118,7 +118,9 @@ class Invariants:
             for location, time, delta in message.updates:
                 total[location, time] += delta
         wrong = {place for place in total.keys() | self._counts.keys() if total[place] != self._counts[place]}
-        assert not wrong, f"worker {worker.index}: view + unsent + in flight is not the truth at {self._all_named(wrong)}"
+        assert not wrong, (
+            f"worker {worker.index}: view + unsent + in flight is not the truth at {self._all_named(wrong)}"
+        )
 
     def _check_covers(self, worker: Worker) -> None:
         for location, true in enumerate(self._truth.implied):

@@ -1,8 +1,8 @@
 """A whole cluster in one process, every interleaving decided by one seed.
 
-The real worker machines run on a simulated network: a FIFO link for each stream of each ordered pair of workers. At each
-tick the seed picks what happens: some worker takes a step, or some link delivers its oldest message (or, where the
-protocol allows it, delivers it twice). Some links and workers are made slow for a while, so that rare orders get common.
+The real worker machines run on a simulated network: a FIFO link for each stream of each ordered pair of workers. At
+each tick the seed picks what happens: some worker takes a step, or some link delivers its oldest message (or, where the
+protocol allows it, delivers it twice). Some links are made slow for a while, so that rare orders get common.
 
 At each tick the invariants of the progress protocol are checked (`Invariants`), so a seed that breaks one fails there
 and then, and again in the same way when it is run again.

@@ -59,4 +59,4 @@ class Trace:
         if type(vertex).on_complete is not Vertex.on_complete:
             vertex.on_complete = recorded("on_complete", vertex.on_complete, lambda epochs: epochs)  # type: ignore[method-assign]
         if type(vertex).on_frontier is not Vertex.on_frontier:
-            vertex.on_frontier = recorded("on_frontier", vertex.on_frontier, lambda times: tuple(times))  # type: ignore[method-assign]
+            vertex.on_frontier = recorded("on_frontier", vertex.on_frontier, tuple)  # type: ignore[method-assign]

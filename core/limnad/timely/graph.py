@@ -258,9 +258,7 @@ class GraphBuilder:
         if name in self._names:
             raise GraphError(f"two stages are named {name!r}: give one of them another name")
         self._names.add(name)
-        stage = Stage(
-            len(self.stages), name, kind, context, inputs, outputs, factory, notifies, label or name, detail
-        )
+        stage = Stage(len(self.stages), name, kind, context, inputs, outputs, factory, notifies, label or name, detail)
         self.stages.append(stage)
         return stage
 

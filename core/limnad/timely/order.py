@@ -25,9 +25,7 @@ def patterns(locations: Locations) -> list[Pattern]:
     """For each location, ``(rank, prefix length, rank, ..., rank)``."""
     found: list[list[int]] = [[] for _ in range(locations.count)]
     edges = [
-        (source, edge.target, _grows_at(edge))
-        for source in range(locations.count)
-        for edge in locations.edges[source]
+        (source, edge.target, _grows_at(edge)) for source in range(locations.count) for edge in locations.edges[source]
     ]
     _rank(found, set(range(locations.count)), edges, locations)
     return [tuple(pattern) for pattern in found]

@@ -31,7 +31,7 @@ COALESCE_BYTES = 1 << 20
 """An outgoing buffer goes when it holds this much. Larger batches cost less each, smaller ones keep others busy."""
 
 MERGE_BYTES = 1 << 18
-"""Waiting batches up to this size are merged into one `on_recv`: a callback costs as much for ten rows as for 10,000."""
+"""Waiting batches up to this size are merged into one `on_recv`: a callback costs the same for 10 rows and 10,000."""
 
 
 class VertexFailure(Exception):
@@ -225,7 +225,6 @@ class Scheduler:
             self._queues[place] = batches[taken:]
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
-        stage = connector.target
         self._receive(connector, time, [batch for batch, _ in batches[:taken]])
         self.queued_bytes -= sum(size for _, size in batches[:taken])
         self._progress.add(connector_index, time, -taken)

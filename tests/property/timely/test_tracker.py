@@ -1,9 +1,7 @@
 """The tracker against the definition of could-result-in, and the definition against all paths."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +9,7 @@ from hypothesis import strategies as st
 from limnad.timely import LogicalGraph, PathSummary, Reachability, Timestamp, Tracker, less_equal
 from limnad.timely.order import key_function, patterns
 from limnad.timely.reachability import Locations
-
-sys.path.insert(0, str(Path(__file__).parent))
-from graphs import graphs
+from tests.helpers.graphs import graphs
 
 
 def occupied(locations: Locations) -> list[int]:
@@ -62,7 +58,9 @@ def test_every_summary_in_the_table_is_a_paths_and_is_minimal(graph: LogicalGrap
     locations = Locations(graph)
     table = Reachability(locations)
     start = data.draw(st.sampled_from(occupied(locations)))
-    paths = {(location, summary) for location, summary in all_paths(locations, start, 12 if locations.count < 16 else 8)}
+    paths = {
+        (location, summary) for location, summary in all_paths(locations, start, 12 if locations.count < 16 else 8)
+    }
     for location in range(locations.count):
         minimal = table.summaries(start, location)
         for summary in minimal:
@@ -92,7 +90,8 @@ def test_the_trackers_frontiers_are_those_of_the_definition(graph: LogicalGraph,
     for _ in range(data.draw(st.integers(1, 12))):
         batch = []
         for _ in range(data.draw(st.integers(1, 3))):
-            if counts and data.draw(st.booleans()):
+            removes: bool = data.draw(st.booleans())
+            if counts and removes:
                 location, time = data.draw(st.sampled_from(sorted(counts)))
                 delta = -counts[location, time] if data.draw(st.booleans()) else -1
             else:
@@ -113,9 +112,7 @@ def test_the_trackers_frontiers_are_those_of_the_definition(graph: LogicalGraph,
 def check_against_definition(tracker: Tracker, table: Reachability, counts: Counter[tuple[int, Timestamp]]) -> None:
     active = [place for place, count in counts.items() if count > 0]
     for target in range(table.locations.count):
-        expected = minimal(
-            summary(time) for location, time in active for summary in table.summaries(location, target)
-        )
+        expected = minimal(summary(time) for location, time in active for summary in table.summaries(location, target))
         assert tracker.implied[target].frontier == expected
     for location, time in counts:
         others = [place for place in active if place != (location, time)]

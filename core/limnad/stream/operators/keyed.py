@@ -63,12 +63,13 @@ def group(pairs: list[tuple[K, V]]) -> list[tuple[K, list[V]]]:
 
 def picker(key: Callable[[T], Any] | None, *, greatest: bool) -> Callable[[T, T], T]:
     """Picks the lesser or the greater of two records by ``key``; of equal ones the lesser record, if they compare."""
-    order = key or (lambda record: record)
+    order: Callable[[T], Any] = key or (lambda record: record)
 
     def pick(left: T, right: T) -> T:
         of_left, of_right = order(left), order(right)
         if of_left == of_right:
-            return in_order([left, right])[0]
+            lesser: T = in_order([left, right])[0]
+            return lesser
         return left if (of_left < of_right) is not greatest else right
 
     return pick

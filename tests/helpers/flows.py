@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-
 from limnad import Flow, RecordStream, Timestamp, Vertex
 
 Walk = tuple[int, int, int]
@@ -88,5 +87,3 @@ FLOWS: dict[str, tuple[Any, list[list[int]]]] = {
 def in_order(outputs: dict[str, dict[int, Any]]) -> dict[str, dict[int, list[Any]]]:
     """Outputs as sorted lists: equality is that of multisets."""
     return {name: {epoch: sorted(rows) for epoch, rows in epochs.items()} for name, epochs in outputs.items()}
-
-
