@@ -297,6 +297,6 @@ class Agent(control_pb2_grpc.ControlServicer):
                 job = self._by_token[engine.process.token][1]
                 if job is not None:
                     await job.engine_said(engine.process.worker, message)
-        except (grpc.RpcError, asyncio.CancelledError):
+        except (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
             # The end of the process is reported by whoever waits for it.
             return
