@@ -1,0 +1,105 @@
+"""Every example is run, as its docstring says, and its answer checked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def outputs(name: str, *arguments: str) -> dict[str, dict[int, list[Any]]]:
+    command = [sys.executable, "-m", "limnad.cli", "run", str(EXAMPLES / name), "-w", "2", "--json"]
+    for argument in arguments:
+        command += ["-a", argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[int, list[Any]]] = {}
+    for line in map(json.loads, done.stdout.splitlines()):
+        if "output" in line:
+            found.setdefault(line["output"], {})[line["epoch"]] = line["rows"]
+    return found
+
+
+def test_wordcount_frames(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be or not\nto be\n")
+    (tmp_path / "b.txt").write_text("be")
+    found = outputs("wordcount_frames.py", f"path={tmp_path}/*.txt", "k=2")
+    assert found["most frequent words"] == {0: [{"word": "be", "count": 3}, {"word": "to", "count": 2}]}
+    assert found["all words"] == {0: [{"words": 7}]}
+
+
+def test_wordcount_records(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("spam egg\n" * 150 + "ham\n")
+    found = outputs("wordcount_records.py", f"path={tmp_path}/a.txt")
+    assert sorted(found["frequent words"][0]) == [["egg", 150], ["spam", 150]]
+
+
+def steps(number: int) -> int:
+    taken = 0
+    while number != 1:
+        number, taken = (number // 2 if number % 2 == 0 else 3 * number + 1), taken + 1
+    return taken
+
+
+def test_collatz() -> None:
+    found = outputs("collatz.py", "largest=40")["steps"]
+    assert sorted(map(tuple, found[0] + found[1])) == [(number, steps(number)) for number in range(1, 41)]
+
+
+def test_bfs() -> None:
+    found = outputs("bfs.py", "nodes=300", "edges=500")["nodes at each distance"][0]
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("bfs", EXAMPLES / "bfs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bfs = module_from_spec(spec)
+    spec.loader.exec_module(bfs)
+    import numpy as np
+
+    edges = bfs.random_edges(np.random.default_rng(1), 300, 500)
+    near: dict[int, set[int]] = {}
+    for a, b in edges:
+        near.setdefault(a, set()).add(b)
+        near.setdefault(b, set()).add(a)
+    distance = {0: 0}
+    frontier = [0]
+    while frontier:
+        frontier = step(near, distance, frontier)
+    expected = Counter(distance.values())
+    assert {row["distance"]: row["nodes"] for row in found} == dict(expected)
+
+
+def step(near: dict[int, set[int]], distance: dict[int, int], frontier: list[int]) -> list[int]:
+    found = []
+    for node in frontier:
+        for other in near.get(node, ()):
+            if other not in distance:
+                distance[other] = distance[node] + 1
+                found.append(other)
+    return found
+
+
+def test_distinct_count() -> None:
+    found = outputs("distinct_count.py")
+    assert sorted(found["distinct"][0]) == ["be", "not", "or", "to"]
+    assert found["counts"][1] == []
+    assert sorted(found["counts"][2]) == [["be", 2], ["it", 1], ["let", 1]]
+
+
+def test_streaming_average() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "streaming_average.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(1, [('kitchen', 21.0)])" in done.stdout
+    assert "(2, [('hall', 18.5)])" in done.stdout
