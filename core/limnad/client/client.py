@@ -352,4 +352,6 @@ def _error(error: Any) -> Exception:
     code, details = error.code(), error.details()
     if code is grpc.StatusCode.UNAVAILABLE:
         return ClusterError(f"the agent cannot be reached: {details}")
+    if code is grpc.StatusCode.CANCELLED:
+        return ClusterError("this client was closed")
     return JobError(details or str(code))
