@@ -378,13 +378,11 @@ class Scheduler:
     def _parcels(self, place: tuple[int, Timestamp]) -> list[Parcel]:
         index, time = place
         connector = self.graph.connectors[index]
-        batches = self._buffers.pop(place).batches
-        whole = concat(batches) if len(batches) > 1 else batches[0]
-        if connector.combine is not None:
-            whole = connector.combine(whole)
-        parts = [(self.worker, whole)]
-        if connector.partition is not None and self.workers > 1:
-            parts = list(connector.partition.split(whole, self.workers))
+        try:
+            parts = self._split(connector, self._buffers.pop(place).batches)
+        except Exception as error:
+            callback = f"what goes to stage {connector.target.name!r}"
+            raise VertexFailure(connector.source.name, self.worker, time, callback) from error
         parts = [(worker, part) for worker, part in parts if len(part)]
         self._progress.add(index, time, len(parts) - self.destinations(connector))
         parcels = []
@@ -394,6 +392,15 @@ class Scheduler:
             else:
                 parcels.append(Parcel(worker, index, time, part))
         return parcels
+
+    def _split(self, connector: Connector, batches: list[Any]) -> list[tuple[int, Any]]:
+        """Combines an outgoing buffer and splits it by destination; here the user's key functions run."""
+        whole = concat(batches) if len(batches) > 1 else batches[0]
+        if connector.combine is not None:
+            whole = connector.combine(whole)
+        if connector.partition is None or self.workers == 1:
+            return [(self.worker, whole)]
+        return list(connector.partition.split(whole, self.workers))
 
     def _request(self, stage: Stage, guarantee: Timestamp, capability: Timestamp) -> None:
         if self._requests[stage.index].add(guarantee, capability):

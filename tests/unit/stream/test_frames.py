@@ -1,0 +1,179 @@
+"""Frame operators: each epoch's answer is what Polars gives for that epoch's rows alone, on any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from limnad import Flow, FrameStream, GraphError
+from limnad.testing import build, run
+
+SCHEMA: dict[str, Any] = {"k": pl.String, "n": pl.Int64, "x": pl.Float64, "l": pl.List(pl.Int64)}
+EPOCHS = [
+    pl.DataFrame(
+        {
+            "k": ["a", "b", "a", None, "c", "b", "a"],
+            "n": [1, 2, 3, 4, None, 6, 1],
+            "x": [0.5, 1.5, -1.0, 0.0, 2.0, None, 0.25],
+            "l": [[1], [2, 3], [], None, [4], [5], [1]],
+        },
+        schema=SCHEMA,
+    ),
+    pl.DataFrame(schema=SCHEMA),
+    pl.DataFrame({"k": ["z", "a"], "n": [9, 9], "x": [1.0, 1.0], "l": [[], [7]]}, schema=SCHEMA),
+]
+OTHER = pl.DataFrame({"k": ["a", "b", "q"], "m": [10, 20, 30]})
+
+Operator = Callable[[Any], Any]
+ROW_BY_ROW: dict[str, Operator] = {
+    "select": lambda s: s.select("k", (pl.col("n") * 2).alias("twice")),
+    "with_columns": lambda s: s.with_columns(y=pl.col("x") + pl.col("n")),
+    "filter": lambda s: s.filter(pl.col("n") > 2),
+    "explode": lambda s: s.explode("l"),
+    "drop": lambda s: s.drop("l", "x"),
+    "rename": lambda s: s.rename({"k": "key"}),
+    "a chain": lambda s: s.filter(pl.col("n") > 1).with_columns(n=pl.col("n") + 1).select("k", "n"),
+}
+AGGREGATIONS: dict[str, list[pl.Expr]] = {
+    "len": [pl.len()],
+    "sum": [pl.col("n").sum(), pl.col("x").sum().alias("total")],
+    "count min max": [
+        pl.col("n").count().alias("c"),
+        pl.col("n").min().alias("least"),
+        pl.col("n").max().alias("most"),
+    ],
+    "mean": [pl.col("n").mean().alias("n_mean"), pl.col("x").mean().alias("x_mean")],
+    "of an expression": [(pl.col("n") * pl.col("x")).sum().alias("dot"), (pl.col("n") > 2).any().alias("any")],
+    "not to be split": [pl.col("n").median(), pl.col("x").n_unique().alias("different")],
+    "split and not": [pl.len(), pl.col("n").sort().first().alias("first")],
+    "not row by row": [pl.col("n").head(1).sum().alias("first only")],
+    "several columns": [pl.col("n", "x").max()],
+}
+
+
+def rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
+    rounded = [tuple(round(v, 9) if isinstance(v, float) else v for v in row) for row in frame.rows()]
+    return sorted(rounded, key=repr)
+
+
+def outputs(operator: Operator, workers: int, seed: int = 0) -> dict[int, Any]:
+    def job(flow: Flow) -> None:
+        operator(flow.input("rows", SCHEMA)).output("out")
+
+    return run(job, {"rows": EPOCHS}, workers=workers, seed=seed).outputs["out"]
+
+
+def check(operator: Operator, expected: Operator, workers: int) -> None:
+    found = outputs(operator, workers)
+    assert list(found) == [0, 1, 2]
+    for epoch, frame in enumerate(EPOCHS):
+        wanted = expected(frame)
+        assert found[epoch].schema == wanted.schema
+        assert rows(found[epoch]) == rows(wanted)
+
+
+workers_ = pytest.mark.parametrize("workers", [1, 2, 3])
+
+
+@workers_
+@pytest.mark.parametrize("name", ROW_BY_ROW)
+def test_row_by_row(name: str, workers: int) -> None:
+    check(ROW_BY_ROW[name], ROW_BY_ROW[name], workers)
+
+
+@workers_
+@pytest.mark.parametrize("name", [name for name in AGGREGATIONS if name != "not row by row"])
+@pytest.mark.parametrize(
+    "by", [("k",), (pl.col("k").str.to_uppercase().alias("K"), pl.col("n").is_null().alias("none"))]
+)
+def test_group_by(name: str, by: tuple[Any, ...], workers: int) -> None:
+    def operator(stream: Any) -> Any:
+        return stream.group_by(*by).agg(*AGGREGATIONS[name])
+
+    check(operator, operator, workers)
+
+
+def test_an_aggregation_that_is_not_row_by_row_inside_is_not_split() -> None:
+    found = outputs(lambda s: s.group_by("k").agg(*AGGREGATIONS["not row by row"]), 3)
+    assert found[0].height == 4
+
+    def job(flow: Flow) -> None:
+        flow.input("rows", SCHEMA).group_by("k").agg(*AGGREGATIONS["not row by row"]).output("out")
+
+    assert "group_by locally" not in [stage.name for stage in build(job).graph.stages]
+
+
+@workers_
+def test_unique(workers: int) -> None:
+    check(lambda s: s.drop("l").unique(), lambda f: f.drop("l").unique(), workers)
+    check(
+        lambda s: s.select("k", "n").unique("k"),
+        lambda f: f.select("k", "n").sort("k", "n").unique("k", keep="first"),
+        workers,
+    )
+
+
+@workers_
+def test_top_k_and_sort_are_in_order(workers: int) -> None:
+    top = outputs(lambda s: s.select("k", "n").top_k(3, "n"), workers)
+    assert [frame.rows() for frame in top.values()] == [[("b", 6), (None, 4), ("a", 3)], [], [("a", 9), ("z", 9)]]
+    ordered = outputs(lambda s: s.select("n").sort("n", descending=True), workers)
+    assert ordered[0]["n"].to_list() == [6, 4, 3, 2, 1, 1, None]
+
+
+@workers_
+def test_count_and_concat(workers: int) -> None:
+    found = outputs(lambda s: s.concat(s.filter(pl.col("n") > 2)).count("rows"), workers)
+    assert [frame.rows() for frame in found.values()] == [[(10,)], [], [(4,)]]
+
+
+@workers_
+@pytest.mark.parametrize("how", ["inner", "left", "semi", "anti"])
+def test_join(how: Any, workers: int) -> None:
+    def job(flow: Flow) -> None:
+        left = flow.input("left", SCHEMA)
+        left.join(flow.input("right", dict(OTHER.schema)), on="k", how=how).output("out")
+
+    found = run(job, {"left": EPOCHS, "right": [OTHER, OTHER, OTHER.head(0)]}, workers=workers, seed=2).outputs["out"]
+    for epoch, right in enumerate([OTHER, OTHER, OTHER.head(0)]):
+        assert rows(found[epoch]) == rows(EPOCHS[epoch].join(right, on="k", how=how))
+
+
+def test_conversions_both_ways() -> None:
+    def there_and_back(stream: FrameStream) -> FrameStream:
+        return stream.to_records().map(lambda row: row).to_frames(SCHEMA)
+
+    check(there_and_back, lambda frame: frame, 2)
+    named = outputs(lambda s: s.select("k", "n").to_records(named=True), 1)
+    assert sorted(named[2], key=lambda row: row["k"]) == [{"k": "a", "n": 9}, {"k": "z", "n": 9}]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (lambda s: s.partition_by("nope"), "cannot partition by"),
+        (lambda s: s.group_by(), "at least one column"),
+        (lambda s: s.top_k(0, "n"), "k of at least 1"),
+        (lambda s: s.join(s, on="k", how="outer"), "knows how="),
+        (lambda s: s.join(s.rename({"k": "n", "n": "k"}), on="k"), "cannot join on 'k'"),
+        (lambda s: s.concat(s.drop("x")), "cannot concat"),
+        (lambda s: s.concat(s.to_records()), "to_frames"),
+    ],
+)
+def test_mistakes_are_found_when_the_flow_is_described(wrong: Operator, complaint: str) -> None:
+    with pytest.raises(GraphError, match=complaint):
+        build(lambda flow: wrong(flow.input("rows", SCHEMA)))
+
+
+def test_batches_of_two_schemas_are_refused() -> None:
+    def job(flow: Flow) -> None:
+        flow.input("rows", {"n": pl.Int64}).map_batches(
+            lambda frame: frame.cast(pl.Int32) if frame["n"][0] == 1 else frame, schema={"n": pl.Int64}
+        ).sort("n").output("out")
+
+    with pytest.raises(Exception, match="sort") as failure:
+        run(job, {"rows": [pl.DataFrame({"n": [1, 2, 3, 4]})]}, workers=2)
+    assert "'n'" in str(failure.value.__cause__)
