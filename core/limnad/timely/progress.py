@@ -5,9 +5,10 @@ included, as *one* batch that each applies as a whole. Sending the batch whole i
 sees an event end without what it caused.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from enum import Enum
 
+from limnad.timely.antichain import MutableAntichain
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
 
@@ -23,12 +24,13 @@ class Accumulation(Enum):
 
 
 class ProgressBuffer:
-    """Sums one worker's updates by pointstamp until they are taken."""
+    """Sums one worker's updates by pointstamp until they are taken, and knows the minimal ones at each location."""
 
-    __slots__ = ("_deltas",)
+    __slots__ = ("_deltas", "_times")
 
     def __init__(self) -> None:
         self._deltas: dict[tuple[int, Timestamp], int] = {}
+        self._times: dict[int, MutableAntichain] = {}
 
     def __bool__(self) -> bool:
         return bool(self._deltas)
@@ -36,19 +38,29 @@ class ProgressBuffer:
     def add(self, location: int, time: Timestamp, delta: int) -> None:
         """Adds to the pointstamp's delta; one that becomes zero is forgotten."""
         place = (location, time)
-        total = self._deltas.get(place, 0) + delta
+        before = self._deltas.get(place, 0)
+        total = before + delta
         if total:
             self._deltas[place] = total
-        else:
-            self._deltas.pop(place, None)
+            if not before:
+                times = self._times.get(location)
+                if times is None:
+                    times = self._times[location] = MutableAntichain()
+                times.update(time, 1)
+        elif before:
+            del self._deltas[place]
+            self._times[location].update(time, -1)
 
-    def places(self) -> Iterable[tuple[int, Timestamp]]:
-        """The pointstamps with a buffered update."""
-        return self._deltas.keys()
+    def minimal(self) -> Iterator[tuple[int, Timestamp]]:
+        """The minimal pointstamps with a buffered update, location by location."""
+        for location, times in self._times.items():
+            for time in times.frontier:
+                yield location, time
 
     def take(self) -> list[Update]:
         """Empties the buffer into one batch."""
         deltas, self._deltas = self._deltas, {}
+        self._times = {}
         return [(location, time, delta) for (location, time), delta in deltas.items()]
 
 
@@ -56,7 +68,8 @@ class FlushPolicy:
     """Decides when the buffer goes; the safe ones are here, the unsafe ones in the mutation tests.
 
     With `Accumulation.LOCAL` the buffer is held while every update in it lies behind another outstanding event of the
-    local view: nobody's frontier could move by it. It is tested again whenever buffer or view change.
+    local view: nobody's frontier could move by it. It is tested again whenever buffer or view change. At each location
+    the minimal updates decide: what they are behind, later ones are behind too.
     """
 
     __slots__ = ("_mode",)
@@ -71,4 +84,4 @@ class FlushPolicy:
         return [buffer.take()]
 
     def _all_behind(self, buffer: ProgressBuffer, view: Tracker) -> bool:
-        return all(view.behind_another(location, time) for location, time in buffer.places())
+        return all(view.behind_another(location, time) for location, time in buffer.minimal())
