@@ -76,8 +76,10 @@ class Screen:
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
-        self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
+        # On one terminal the live view has to know of everything that is printed above it.
+        one_terminal = self._err.is_terminal and sys.stdout.isatty()
+        self._out = self._err if one_terminal else Console(highlight=False)
         self._rates = Rates()
         self._next_line_s = PLAIN_INTERVAL_S
         self._printers: list[threading.Thread] = []
