@@ -70,8 +70,10 @@ def unpack(message: bytes) -> Frame:
                 while place < end:
                     coordinate, place = _read_varint(message, place)
                     time.append(coordinate)
-            else:
+            elif tag in fields:
                 fields[tag] = value
+            else:
+                raise FrameError(f"no field has the tag {tag}")
     except IndexError:
         raise FrameError("the message ends before its payload") from None
 
