@@ -1,0 +1,1 @@
+"""Our side of the comparisons: job files that `limnad run` runs as they are."""
