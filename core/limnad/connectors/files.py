@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from limnad.connectors.epochs import ALL_AT_ONCE, EpochRule, by_time
-from limnad.connectors.splits import Paths, Piece, deal, find_files
+from limnad.connectors.splits import Paths, Piece, check_layout, deal, find_files, layout_of
 from limnad.errors import InputError
 from limnad.timely.source import Answer, End, Idle, Position, Rows
 
@@ -18,6 +20,14 @@ BATCH_BYTES = 4 << 20
 
 FOLLOW_RETRY_S = 0.1
 """How often a file that is followed is looked at again."""
+
+MAX_FIELD = 4 << 20
+"""Bytes: a longer quoted field is taken for a quote that somebody forgot to close."""
+
+_BLOCK: Final = 1 << 16
+
+# The reader of Polars 2 is some four times as fast as splitting, but called unstable; older ones do not have it.
+_READ_LINES: Final[Any] = getattr(pl, "read_lines", None)
 
 TEXT_SUFFIXES = (".txt", ".log", ".md", ".py", ".text")
 
@@ -32,6 +42,8 @@ class LineFiles:
         splits: Into at most how many partitions the files are dealt.
         batch_bytes: How much of the input makes one batch.
         follow: Never end: wait for lines that are appended.
+        cut: Whether a file may be cut into several partitions.
+        quote: A newline between two of these bytes ends no row.
 
     Raises:
         InputError: A path names nothing.
@@ -49,16 +61,24 @@ class LineFiles:
         batch_bytes: int = BATCH_BYTES,
         follow: bool = False,
         cut: bool = True,
+        quote: bytes = b"",
     ) -> None:
+        for name, value in (("splits", splits), ("batch_bytes", batch_bytes)):
+            if value < 1:
+                raise InputError(f"{name} is at least 1, not {value}")
+        if follow and epochs is not None and epochs.by_file:
+            raise InputError("a file that is followed never ends, nor would its epoch: use by_time(), not by_file()")
         self.files = find_files(paths, suffixes)
         self.epochs = epochs or (by_time(1.0) if follow else ALL_AT_ONCE)
         self.batch_bytes = batch_bytes
         self.follow = follow
+        self.quote = quote
         sizes = [(path, _size(path)) for path in self.files]
         if follow:
             self._pieces = [[Piece(path, number, 0, None)] for number, path in enumerate(self.files)]
         else:
             self._pieces = deal(sizes, splits, cut)
+        self.layout = layout_of(self._pieces)
         self._what = paths if isinstance(paths, str) else f"{len(self.files)} files"
 
     def partitions(self) -> Sequence[str]:
@@ -68,6 +88,7 @@ class LineFiles:
     def open(self, partition: str, position: Position | None) -> LineReader:
         """See `limnad.timely.source.Source`."""
         pieces = self._pieces[list(self.partitions()).index(partition)]
+        check_layout(position, self.layout)
         return LineReader(self, pieces, position)
 
     def describe(self) -> str:
@@ -78,8 +99,8 @@ class LineFiles:
         """Turns whole lines into a frame; each part is a file, the byte at which it starts, and its bytes."""
         raise NotImplementedError
 
-    def body_start(self, path: str) -> int:
-        """The byte at which a file's lines begin: behind a header, if it has one."""
+    def body_start(self, path: str) -> int | None:
+        """The byte at which a file's lines begin: behind a header, if it has one; None: that cannot be seen yet."""
         del path
         return 0
 
@@ -95,6 +116,7 @@ class LineReader:
         self._bytes = 0 if position is None else int(position["bytes"])
         self._epoch = 0 if position is None else int(position["epoch"])
         clock = source.epochs.clock
+        self._inode: int | None = None
         self._opened_s = clock() - self._epoch * source.epochs.seconds
 
     def read(self) -> Answer:
@@ -108,7 +130,7 @@ class LineReader:
         while self._piece < len(self._pieces) and gathered < self._source.batch_bytes:
             piece = self._pieces[self._piece]
             next_epoch = self._source.epochs.epoch(piece.file_number, self._bytes, self._epoch, self._opened_s)
-            if epoch is not None and next_epoch != epoch:
+            if parts and next_epoch != epoch:
                 break
             epoch = next_epoch
             part = self._part(piece, self._room(gathered))
@@ -119,15 +141,16 @@ class LineReader:
                 continue
             parts.append(part)
             gathered += len(part[2])
-            self._bytes += len(part[2])
         if not parts:
             return self._nothing(epoch)
         self._epoch = epoch or 0
         return Rows(self._epoch, self._source.parse(parts))
 
     def _nothing(self, epoch: int | None) -> Answer:
-        if not self._source.follow:
-            return End(max(1, self._epoch + 1))
+        source = self._source
+        if not source.follow:
+            # By file, the empty files at the end are epochs too.
+            return End(max(1, self._epoch + 1, len(source.files) if source.epochs.by_file else 0))
         if epoch is not None and epoch > self._epoch:
             self._epoch = epoch
             return Rows(epoch)
@@ -139,52 +162,103 @@ class LineReader:
         return min(room, size - self._bytes % size) if size else room
 
     def _part(self, piece: Piece, room: int) -> tuple[str, int, bytes] | None:
-        """The next whole lines of a piece, about ``room`` bytes of them; None at its end."""
-        with open(piece.path, "rb") as file:
-            if self._offset is None:
-                self._offset = self._first_line(file, piece)
-            start = self._offset
-            end = piece.end
-            if end is not None and start >= end:
-                return None
-            file.seek(start)
-            data = file.read(room if end is None else min(room, end - start))
-            if end is not None or data:
-                data = self._to_line_end(data, file)
+        """The next whole rows of a piece, about ``room`` bytes of them; None at its end."""
+        if piece.end is not None and (self._offset or piece.start) >= piece.end:
+            return None
+        try:
+            handle = os.open(piece.path, os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"{piece.path} cannot be read: {error.strerror}") from None
+        try:
+            return self._read(handle, piece, room)
+        finally:
+            os.close(handle)
+
+    def _read(self, handle: int, piece: Piece, room: int) -> tuple[str, int, bytes] | None:
         if self._source.follow:
-            self._check_not_shrunk(piece, start)
+            self._check_same_file(handle, piece)
+        if self._offset is None:
+            self._offset = self._first_row(handle, piece)
+        start = self._offset
+        if start is None:
+            return None
+        wanted = room if piece.end is None else max(0, min(room, piece.end - start))
+        data = os.pread(handle, wanted, start)
+        if piece.end is not None and len(data) < wanted:
+            raise InputError(
+                f"{piece.path} is shorter than the {piece.end:,} bytes that it had when the flow was built: files must "
+                "not change while they are read"
+            )
+        data = self._to_row_end(handle, start, data) if data else data
         if not data:
             return None
         self._offset = start + len(data)
+        self._bytes += len(data)
+        if start == 0 and data.startswith(codecs.BOM_UTF8):
+            return piece.path, len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
         return piece.path, start, data
 
-    def _first_line(self, file: BinaryIO, piece: Piece) -> int:
+    def _first_row(self, handle: int, piece: Piece) -> int | None:
+        """Where the piece's first row begins; None: that cannot be seen yet."""
         if piece.start == 0:
             return self._source.body_start(piece.path)
         # The line that lies across the border belongs to the piece before.
-        file.seek(piece.start - 1)
-        file.readline()
-        return file.tell()
+        at = piece.start - 1
+        while block := os.pread(handle, _BLOCK, at):
+            if end := block.find(b"\n") + 1:
+                return at + end
+            at += len(block)
+        return at
 
-    def _to_line_end(self, data: bytes, file: BinaryIO) -> bytes:
-        if data.endswith(b"\n"):
+    def _to_row_end(self, handle: int, start: int, data: bytes) -> bytes:
+        """``data``, which begins with a row, and what is missing of its last one."""
+        quote = self._source.quote
+        quoted = bool(quote) and data.count(quote) % 2 == 1
+        if data.endswith(b"\n") and not quoted:
             return data
-        rest = file.readline()
-        if not self._source.follow or rest.endswith(b"\n"):
-            return data + rest
-        # Somebody is still writing the last line: it waits.
-        return data[: data.rfind(b"\n") + 1]
+        blocks, at = [data], start + len(data)
+        while block := os.pread(handle, _BLOCK, at):
+            line = 0
+            while end := block.find(b"\n", line) + 1:
+                quoted ^= bool(quote) and block.count(quote, line, end) % 2 == 1
+                line = end
+                if not quoted:
+                    return b"".join((*blocks, block[:end]))
+            quoted ^= bool(quote) and block.count(quote, line) % 2 == 1
+            blocks.append(block)
+            at += len(block)
+            if quoted and at - start - len(data) > max(MAX_FIELD, self._source.batch_bytes):
+                raise InputError(
+                    f"{self._pieces[self._piece].path}: a quoted field open at byte {start + len(data):,} is not "
+                    f"closed within {at - start - len(data):,} bytes: mend the file, or read it with quote_char=None"
+                )
+        whole = b"".join(blocks)
+        if not self._source.follow:
+            return whole
+        # Somebody is still writing the last row: it waits.
+        end = whole.rfind(b"\n") + 1
+        while quote and end and whole.count(quote, 0, end) % 2:
+            end = whole.rfind(b"\n", 0, end - 1) + 1
+        return whole[:end]
 
-    def _check_not_shrunk(self, piece: Piece, offset: int) -> None:
-        if Path(piece.path).stat().st_size < offset:
+    def _check_same_file(self, handle: int, piece: Piece) -> None:
+        status = os.fstat(handle)
+        known, self._inode = self._inode, status.st_ino
+        resumed = known is None and self._offset
+        if (
+            status.st_size < (self._offset or 0)
+            or (known is not None and known != status.st_ino)
+            or (resumed and os.pread(handle, 1, resumed - 1) != b"\n")
+        ):
             raise InputError(
-                f"{piece.path} was cut or replaced while it was followed: it is shorter than the {offset:,} bytes that "
-                "were read. Follow files that only grow, and start the job anew"
+                f"{piece.path} was cut or replaced while it was followed: it is not the file any more of which "
+                f"{self._offset or 0:,} bytes were read. Follow files that only grow, and start the job anew"
             )
 
     def position(self) -> Position:
         """See `limnad.timely.source.Reader`."""
-        return {"piece": self._piece, "offset": self._offset, "bytes": self._bytes, "epoch": self._epoch}
+        place = {"piece": self._piece, "offset": self._offset, "bytes": self._bytes, "epoch": self._epoch}
+        return {"layout": self._source.layout, **place}
 
     def close(self) -> None:
         """See `limnad.timely.source.Reader`."""
@@ -195,15 +269,25 @@ class TextFiles(LineFiles):
 
     Args:
         paths: A path, a glob (``**`` too), a folder, or several of these; expanded once, sorted.
+        encoding: One in which only the byte 10 is a line end: not UTF-16 or UTF-32.
         include_path: Adds a column ``path``.
-        errors: For bytes that are not UTF-8: ``"fail"`` names file and byte, ``"replace"`` reads ``\ufffd``.
+        errors: For bytes that do not fit the encoding: ``"fail"`` names file and byte, ``"replace"`` reads ``\ufffd``.
         options: See `LineFiles`.
     """
 
-    def __init__(self, paths: Paths, *, include_path: bool = False, errors: str = "fail", **options: object) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        encoding: str = "utf-8",
+        include_path: bool = False,
+        errors: str = "fail",
+        **options: object,
+    ) -> None:
         if errors not in ("fail", "replace"):
             raise InputError(f"errors is 'fail' or 'replace', not {errors!r}")
         super().__init__(paths, TEXT_SUFFIXES, **options)  # type: ignore[arg-type]
+        self._encoding = _checked_encoding(encoding)
         self._include_path = include_path
         self._errors = errors
         columns = {"path": pl.String} if include_path else {}
@@ -211,35 +295,68 @@ class TextFiles(LineFiles):
 
     def parse(self, parts: list[tuple[str, int, bytes]]) -> pl.DataFrame:
         """See `LineFiles.parse`."""
+        texts = [data if data.endswith(b"\n") else data + b"\n" for _, _, data in parts if data]
+        lines = self._lines(parts, texts)
         if not self._include_path:
-            return self._lines(parts)
-        frames = [self._lines([part]).select(pl.lit(part[0]).alias("path"), "line") for part in parts]
-        return pl.concat(frames, rechunk=False)
+            return lines.to_frame()
+        counts = np.array([text.count(b"\n") for text in texts], dtype=np.int64)
+        paths = pl.Series("path", [path for path, _, data in parts if data], dtype=pl.String)
+        return pl.DataFrame([paths.gather(np.repeat(np.arange(len(counts)), counts)), lines])
 
-    def _lines(self, parts: list[tuple[str, int, bytes]]) -> pl.DataFrame:
-        texts = [data if data.endswith(b"\n") else data + b"\n" for _, _, data in parts]
-        whole = b"".join(texts)
-        try:
-            text = whole.decode()
-        except UnicodeDecodeError:
-            text = "".join(self._decoded(part) for part in parts)
-        if "\r" in text:
-            text = text.replace("\r\n", "\n")
-        return pl.Series("line", [text[:-1]], dtype=pl.String).str.split("\n").explode().to_frame()
+    def _lines(self, parts: list[tuple[str, int, bytes]], texts: list[bytes]) -> pl.Series:
+        if self._encoding == "utf-8":
+            try:
+                return lines_of(b"".join(texts))
+            except pl.exceptions.ComputeError:
+                pass  # some file is not UTF-8
+        return lines_of("".join(self._decoded(part) for part in parts if part[2]).encode())
 
     def _decoded(self, part: tuple[str, int, bytes]) -> str:
         path, start, data = part
         whole = data if data.endswith(b"\n") else data + b"\n"
         try:
-            return whole.decode(errors="strict" if self._errors == "fail" else "replace")
+            return whole.decode(self._encoding, errors="strict" if self._errors == "fail" else "replace")
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{path}, byte {start + error.start:,} is not UTF-8: read with errors='replace', or convert the file"
+                f"{path}, byte {start + error.start:,} is not {self._encoding.upper()}: read with errors='replace', "
+                "say its encoding, or convert the file"
             ) from None
+
+
+def lines_of(text: bytes) -> pl.Series:
+    r"""UTF-8 text as a series of lines, without ``\n`` and ``\r\n``; nothing else ends a line.
+
+    >>> lines_of(b"a\r\n\nb").to_list()
+    ['a', '', 'b']
+
+    Raises:
+        polars.exceptions.ComputeError: It is not UTF-8.
+    """
+    if _READ_LINES is not None:
+        series: pl.Series = _READ_LINES(text).to_series()
+        return series
+    if not text:
+        return pl.Series("line", [], dtype=pl.String)
+    whole = text.removesuffix(b"\n").removesuffix(b"\r").replace(b"\r\n", b"\n")
+    return pl.Series("line", [whole], dtype=pl.Binary).cast(pl.String).str.split("\n").explode()
+
+
+def _checked_encoding(encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+        plain = "\n".encode(name) == b"\n"
+    except LookupError:
+        raise InputError(f"there is no encoding {encoding!r}") from None
+    if not plain:
+        raise InputError(f"files in {encoding!r} cannot be cut at line ends: convert them to UTF-8")
+    return "utf-8" if name in ("ascii", "utf-8-sig") else name
 
 
 def _size(path: str) -> int:
     try:
-        return Path(path).stat().st_size
+        size = os.stat(path).st_size  # noqa: PTH116 - thousands of files
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read: permission denied")
+    return size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -79,31 +80,40 @@ class GeneratorReader:
     def __init__(self, source: Generator, partition: int, first: int, end: int, batch: int) -> None:
         self._source = source
         self._partition = partition
-        self._first, self._end = first, end
         self._batch = batch
         self._opened_s = source.clock()
-        self._resumed_at = batch
+        self._given = 0
+        edges = [first + (end - first) * epoch // source.epochs for epoch in range(source.epochs + 1)]
+        # A batch never spans two epochs.
+        self._plan = [
+            (epoch, start, min(source.batch_rows, until - start))
+            for epoch, (since, until) in enumerate(pairwise(edges))
+            for start in range(since, until, source.batch_rows)
+        ]
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`."""
         source = self._source
-        start = self._first + self._batch * source.batch_rows
-        if start >= self._end:
+        if self._batch >= len(self._plan):
             return End(source.epochs)
         if (wait_s := self._wait_s()) > 0:
             return Idle(wait_s)
-        count = min(source.batch_rows, self._end - start)
-        rng = np.random.default_rng((source.seed, self._partition, self._batch))
-        epoch = (start - self._first) * source.epochs // (self._end - self._first)
+        epoch, start, count = self._plan[self._batch]
+        frame = source.make(np.random.default_rng((source.seed, self._partition, self._batch)), start, count)
+        if frame.schema != source.schema:
+            raise InputError(
+                f"the generator's function made {dict(frame.schema)} for {count} rows, but for none "
+                f"{dict(source.schema)}"
+            )
         self._batch += 1
-        return Rows(epoch, source.make(rng, start, count))
+        self._given += count
+        return Rows(epoch, frame)
 
     def _wait_s(self) -> float:
         rate = self._source.rows_per_s
         if rate is None:
             return 0.0
-        due_s = (self._batch - self._resumed_at) * self._source.batch_rows / rate
-        return self._opened_s + due_s - self._source.clock()
+        return self._opened_s + self._given / rate - self._source.clock()
 
     def position(self) -> Position:
         """See `limnad.timely.source.Reader`."""

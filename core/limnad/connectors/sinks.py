@@ -11,7 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from limnad.batch import concat
-from limnad.errors import InputError
+from limnad.errors import InputError, JobError
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
@@ -55,12 +55,26 @@ class FileSink(EpochSink):
         empty: What stands for an epoch without rows.
         path: A folder; it must not hold another run's files.
         format: ``"csv"``, ``"ndjson"`` or ``"parquet"``; lists of records can be written as ``"ndjson"`` only.
+
+    Raises:
+        InputError: The folder holds the files of another run, or cannot be written.
+        JobError: Records are to be written in a format of frames.
     """
 
     def __init__(self, empty: Any, path: str, format: FileFormat) -> None:
         super().__init__(empty)
+        if isinstance(empty, list) and format != "ndjson":
+            raise JobError(f"records cannot be written as {format}: write them as ndjson, or make frames of them")
         self._path = Path(path)
         self._format = format
+        # All workers make their vertices before any of them runs, so whatever is there now is not of this run.
+        if found := next(self._path.glob("epoch=*/part-*"), None):
+            raise InputError(
+                f"{self._path} holds the files of another run, such as {found.relative_to(self._path)}: remove it, or "
+                "write to another folder"
+            )
+        for unfinished in self._path.glob("epoch=*/.part-*.unfinished"):
+            unfinished.unlink(missing_ok=True)
 
     def deliver(self, epoch: int, batch: Any) -> None:
         """See `EpochSink.deliver`.
@@ -85,8 +99,18 @@ class FileSink(EpochSink):
                 file.flush()
                 os.fsync(file.fileno())
             hidden.rename(final)
+            _sync_folder(folder)
         except OSError as error:
             raise InputError(f"{final} cannot be written: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_csv(batch: Any, file: Any) -> None:
