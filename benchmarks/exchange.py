@@ -43,5 +43,5 @@ def _theirs(workers: int, count: int, mode: str) -> float:
     arrived = sum(result["rows"] for result in results)
     if arrived != count:
         raise Unavailable(f"{mode} delivered {arrived:,} of {count:,} rows")
-    took_s = max(result["ended_s"] for result in results) - min(result["began_s"] for result in results)
+    took_s = float(max(result["ended_s"] for result in results) - min(result["began_s"] for result in results))
     return count / took_s / 1e6

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Aim, Better, Row, Settings, Unavailable, in_turn, say
@@ -123,7 +124,7 @@ def _measured(settings: Settings, corpus: Corpus, line: Corpus) -> Iterable[Row]
     }
     if not rivals:
         raise Unavailable("neither Bytewax nor Pathway is here: pip install -e '.[bench]'")
-    sides = {name: (lambda rival=rival: rival.run(corpus, line)) for name, rival in rivals.items()}
+    sides = {name: partial(rival.run, corpus, line) for name, rival in rivals.items()}
     measured = in_turn(settings.runs, {"ours": ours, **sides})
     for name, rival in rivals.items():
         work, faster = f"word count, {corpus.words / 1e6:.0f} M words", Aim(at_least=_AIMS[rival.program])

@@ -6,6 +6,7 @@ Mode ``pipeline``: make a batch, hash its keys, split it, Arrow IPC, a gRPC stre
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Node:
         self.rank, self.count = rank, count
         self.inbox: SimpleQueue[bytes] = SimpleQueue()
         self._server = grpc.server(ThreadPoolExecutor(2 * count), options=OPTIONS)
-        handler = grpc.stream_unary_rpc_method_handler(self._receive, None, None)
+        handler: Any = grpc.stream_unary_rpc_method_handler(self._receive, None, None)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("exchange", {"Rows": handler}),))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
@@ -58,8 +59,8 @@ class Node:
             channel = grpc.insecure_channel(addresses[peer], options=OPTIONS)
             grpc.channel_ready_future(channel).result(timeout=30)
             self._queues[peer], self._room[peer] = SimpleQueue(), Semaphore(WAITING_MESSAGES)
-            call = channel.stream_unary("/exchange/Rows", None, None).future(self._outgoing(peer))
-            self._keep += [channel, call]
+            rows: Any = channel.stream_unary("/exchange/Rows", None, None)
+            self._keep += [channel, rows.future(self._outgoing(peer))]
 
     @property
     def peers(self) -> list[int]:
@@ -165,9 +166,7 @@ def main() -> None:
     tell({"rows": arrived, "began_s": began_s, "ended_s": time.monotonic()})
     hear()
     sys.stdout.flush()
-    # The streams are open and their threads wait: nothing is left to be tidied up.
-    import os
-
+    # The streams are open and their threads wait, but nothing is left to be tidied up.
     os._exit(0)
 
 

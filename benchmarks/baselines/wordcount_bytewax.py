@@ -73,7 +73,8 @@ def flow(variant: str, folder: Path, counts: list[tuple[str, int]]) -> Dataflow:
 def work(variant: str, folder: Path, addresses: list[str], number: int, scratch: Path) -> None:
     """One process."""
     counts: list[tuple[str, int]] = []
-    cluster_main(flow(variant, folder, counts), addresses, number)
+    run: Callable[..., None] = cluster_main
+    run(flow(variant, folder, counts), addresses, number)
     told = {"words": sum(count for _, count in counts), "different": len(counts)}
     (scratch / f"counted-{number}.json").write_text(json.dumps(told), encoding="utf-8")
 
