@@ -1,16 +1,19 @@
-"""An engine's line to its agent: what it says goes into a queue, what it is told comes into its inbox."""
+"""An engine's line to its agent: what it says goes into an outbox, what it is told comes into its inbox."""
 
 from __future__ import annotations
 
-import threading
-from queue import SimpleQueue
+import asyncio
 from typing import Any
 
 import grpc
 
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
-from limnad_worker.links import CHANNEL_OPTIONS, Inbox
+from limnad_worker.inbox import Inbox, Outbox
+from limnad_worker.links import CHANNEL_OPTIONS
+
+LAST_WORDS_S = 5.0
+"""How long an engine that ends waits for its agent to take what it has said; an agent that lives takes milliseconds."""
 
 
 class AgentLost:
@@ -27,12 +30,14 @@ class Control:
 
     def __init__(self, address: str, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._outgoing: SimpleQueue[wire.FromEngine | None] = SimpleQueue()
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        stub = control_pb2_grpc.ControlStub(self._channel)
-        self._call: Any = stub.Attach(iter(self._outgoing.get, None))
-        self._reader = threading.Thread(target=self._read, name="control", daemon=True)
-        self._reader.start()
+        self._outgoing: Outbox[wire.FromEngine] = Outbox()
+        inbox.run(self._open(address))
+
+    async def _open(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        stub: Any = control_pb2_grpc.ControlStub(self._channel)
+        call = stub.Attach()
+        self._streams = asyncio.gather(self._write(call), self._read(call))
 
     def send(self, **message: Any) -> None:
         """Sends one `FromEngine` with this field."""
@@ -40,13 +45,23 @@ class Control:
 
     def close(self) -> None:
         """Says all that is queued, then hangs up."""
-        self._outgoing.put(None)
-        self._reader.join(timeout=5)
-        self._channel.close()
+        self._outgoing.close()
+        self._inbox.run(self._hang_up())
 
-    def _read(self) -> None:
+    async def _hang_up(self) -> None:
+        await asyncio.wait([self._streams], timeout=LAST_WORDS_S)
+        await self._channel.close()
+
+    async def _write(self, call: Any) -> None:
         try:
-            for message in self._call:
+            await self._outgoing.write_all(call.write)
+            await call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the reader tells
+
+    async def _read(self, call: Any) -> None:
+        try:
+            while (message := await call.read()) is not grpc.aio.EOF:
                 self._inbox.put(message)
         except grpc.RpcError:
             pass

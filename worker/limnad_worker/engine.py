@@ -2,7 +2,7 @@
 
     inbox -> machine.step() ... -> effects -> peers and agent -> sleep on the inbox
 
-The thread never polls: it sleeps in the inbox, into which gRPC's threads put what arrives.
+The thread never polls: it sleeps in the inbox, into which gRPC's streams put what arrives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import gc
 import time
 from collections import deque
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from limnad.batch import decode, encode
@@ -27,7 +26,8 @@ from limnad_proto.v1 import exchange_pb2
 from limnad_worker import links
 from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import describe
-from limnad_worker.links import Arrived, Broken, Identity, Inbox, Peer
+from limnad_worker.inbox import Inbox
+from limnad_worker.links import Arrived, Broken, Identity, Peer
 
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
@@ -76,6 +76,7 @@ class Engine:
             for peer in self._peers.values():
                 peer.close()
             self._control.close()
+            self._inbox.close()
 
     def _work(self) -> None:
         prepare = self._expect("prepare")
@@ -109,6 +110,7 @@ class Engine:
         while True:
             self._drain(machine)
             if self._burst(machine):
+                self._inbox.poll()
                 continue
             if machine.finished and not told_finished:
                 told_finished = True
@@ -130,17 +132,15 @@ class Engine:
         if epoch != self._epoch_told or time.monotonic() >= self._next_status_s:
             self._epoch_told = epoch
             self._send_status(machine)
-        try:
-            event = self._inbox.get(timeout=machine.retry_s)
-        except Empty:
+        event = self._inbox.wait(machine.retry_s)
+        if event is None:
             machine.wake()
         else:
             self._handle(machine, event)
 
     def _drain(self, machine: Worker) -> None:
-        inbox = self._inbox
-        while not inbox.empty():
-            self._handle(machine, inbox.get())
+        while (event := self._inbox.take()) is not None:
+            self._handle(machine, event)
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Engine:
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""
         while True:
-            event = self._inbox.get()
+            event = self._inbox.wait()
             if isinstance(event, Arrived):
                 self._early.append(event)
             elif isinstance(event, wire.ToEngine) and event.WhichOneof("message") == field:
@@ -300,8 +300,7 @@ def _quieten_gc() -> None:
 
 def run_engine(agent: str, token: str, worker: int, host: str, pid: int) -> None:
     """The life of an engine process."""
-    links.tune_interpreter()
-    inbox: Inbox = SimpleQueue()
+    inbox = Inbox()
     server = links.Server(inbox, host)
     control = Control(agent, inbox)
     control.send(hello=wire.Hello(token=token, worker=worker, pid=pid, address=server.address))

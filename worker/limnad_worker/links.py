@@ -1,16 +1,14 @@
 """The streams between the engines of one job: bytes to events and events to bytes.
 
 To each peer this engine opens a data stream and a progress stream; from each peer it receives both. Sending only puts
-a message into a queue, from which gRPC's own threads take it; what arrives goes into the engine's inbox.
+a message into an outbox; what arrives goes into the engine's inbox. The bytes move while the engine looks into it.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -19,6 +17,9 @@ from limnad.cluster.effects import Ack, Data, Progress
 from limnad.timely.tracker import Update
 from limnad_proto.v1 import exchange_pb2 as wire
 from limnad_worker import framing
+from limnad_worker.inbox import Inbox, Outbox
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -64,9 +65,6 @@ class Broken:
     reason: str
 
 
-Inbox = SimpleQueue[Any]
-
-
 class Server:
     """Receives the streams of all peers.
 
@@ -79,19 +77,21 @@ class Server:
         self._inbox = inbox
         self._identity: Identity | None = None
         self._closing = False
-        # Every stream that is open holds one thread until it ends.
-        self._server = grpc.server(ThreadPoolExecutor(max_workers=1024), options=CHANNEL_OPTIONS)
+        self._server = inbox.run(self._make())
+        self.port = self._server.add_insecure_port(f"{host}:0")
+        self.address = f"{host}:{self.port}"
+        inbox.run(self._server.start())
+
+    async def _make(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=CHANNEL_OPTIONS)
         handlers = {
             "Data": grpc.stream_unary_rpc_method_handler(self._data, None, wire.StreamEnd.SerializeToString),
             "Progress": grpc.stream_unary_rpc_method_handler(
                 self._progress, wire.ProgressMessage.FromString, wire.StreamEnd.SerializeToString
             ),
         }
-        self._server.add_registered_method_handlers("limnad.v1.Exchange", handlers)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("limnad.v1.Exchange", handlers),))
-        self.port = self._server.add_insecure_port(f"{host}:0")
-        self.address = f"{host}:{self.port}"
-        self._server.start()
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("limnad.v1.Exchange", handlers),))
+        return server
 
     def admit(self, identity: Identity) -> None:
         """From now on peers of this job and generation are let in."""
@@ -100,36 +100,37 @@ class Server:
     def close(self) -> None:
         """Ends all streams."""
         self._closing = True
-        self._server.stop(None)
+        self._inbox.run(self._server.stop(None))
 
-    def _sender(self, context: grpc.ServicerContext) -> int:
-        told = {key: str(value) for key, value in context.invocation_metadata()}
+    async def _sender(self, context: Context) -> int:
+        told = {key: str(value) for key, value in context.invocation_metadata() or ()}
         identity = self._identity
         try:
             sender = Identity(told["limnad-job"], int(told["limnad-generation"]), int(told["limnad-worker"]))
         except (KeyError, ValueError):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a stream names its job, generation and worker")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a stream names its job, generation and worker")
         if identity is None or (sender.job, sender.generation) != (identity.job, identity.generation):
-            context.abort(
+            await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"this engine is not of job {sender.job!r}, generation {sender.generation}",
             )
         return sender.worker
 
-    def _data(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> wire.StreamEnd:
-        sender = self._sender(context)
-        return self._receive(sender, map(framing.unpack, requests), "data")
+    async def _data(self, requests: Any, context: Context) -> wire.StreamEnd:
+        return await self._receive(await self._sender(context), context, framing.unpack, "data")
 
-    def _progress(self, requests: Iterator[Any], context: grpc.ServicerContext) -> wire.StreamEnd:
-        return self._receive(self._sender(context), requests, "progress")
+    async def _progress(self, requests: Any, context: Context) -> wire.StreamEnd:
+        return await self._receive(await self._sender(context), context, None, "progress")
 
-    def _receive(self, sender: int, messages: Iterator[Any], stream: str) -> wire.StreamEnd:
-        put, received = self._inbox.put, 0
+    async def _receive(
+        self, sender: int, context: Context, unpack: Callable[[Any], Any] | None, stream: str
+    ) -> wire.StreamEnd:
+        put, read, received = self._inbox.put, context.read, 0
         try:
-            for message in messages:
+            while (message := await read()) is not grpc.aio.EOF:
                 received += 1
-                put(Arrived(sender, message))
-        except Exception as error:
+                put(Arrived(sender, unpack(message) if unpack else message))
+        except (Exception, asyncio.CancelledError) as error:
             if not self._closing:
                 put(Broken(sender, f"the {stream} stream from worker {sender} broke: {_reason(error)}"))
             raise
@@ -145,25 +146,28 @@ class Peer:
         self.progress_bytes = 0
         self._inbox = inbox
         self._closing = False
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._data: SimpleQueue[bytes | None] = SimpleQueue()
-        self._progress: SimpleQueue[bytes | None] = SimpleQueue()
-        self._calls = [
-            self._open("Data", self._data, identity),
-            self._open("Progress", self._progress, identity),
+        self._data: Outbox[bytes] = Outbox()
+        self._progress: Outbox[bytes] = Outbox()
+        inbox.run(self._open(address, identity))
+
+    async def _open(self, address: str, identity: Identity) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._writers = [
+            asyncio.create_task(self._write("Data", self._data, identity)),
+            asyncio.create_task(self._write("Progress", self._progress, identity)),
         ]
 
-    def _open(self, method: str, queue: SimpleQueue[bytes | None], identity: Identity) -> Any:
+    async def _write(self, method: str, outbox: Outbox[bytes], identity: Identity) -> None:
         stub: Any = self._channel.stream_unary(f"/limnad.v1.Exchange/{method}", None, wire.StreamEnd.FromString)
-        call = stub.future(iter(queue.get, None), metadata=identity.metadata(), wait_for_ready=False)
-        call.add_done_callback(lambda done: self._ended(method, done))
-        return call
-
-    def _ended(self, method: str, call: Any) -> None:
+        call = stub(metadata=identity.metadata(), wait_for_ready=False)
+        try:
+            await outbox.write_all(call.write)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass
         if not self._closing:
-            details = call.details() or call.code()
+            reason = await call.details() or await call.code()
             self._inbox.put(
-                Broken(self.worker, f"the {method.lower()} stream to worker {self.worker} broke: {details}")
+                Broken(self.worker, f"the {method.lower()} stream to worker {self.worker} broke: {reason}")
             )
 
     def send_data(self, message: bytes) -> None:
@@ -177,13 +181,11 @@ class Peer:
         self._progress.put(message)
 
     def close(self) -> None:
-        """Ends both streams and their threads."""
+        """Ends both streams."""
         self._closing = True
-        self._data.put(None)
-        self._progress.put(None)
-        for call in self._calls:
-            call.cancel()
-        self._channel.close()
+        for writer in self._writers:
+            writer.cancel()
+        self._inbox.run(self._channel.close())
 
 
 def connect(members: Sequence[str], identity: Identity, inbox: Inbox) -> dict[int, Peer]:
@@ -231,11 +233,3 @@ def pack_data(effect: Data, encoding: int, payload: bytes | memoryview) -> bytes
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def tune_interpreter() -> None:
-    """Lets gRPC's threads in between the engine thread's Python code every 0.1 ms instead of every 5 ms.
-
-    Measured: the throughput of a link into an engine that is busy in Python code triples; an idle one is not slower.
-    """
-    sys.setswitchinterval(1e-4)

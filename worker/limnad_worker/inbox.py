@@ -1,0 +1,95 @@
+"""Where an engine's news comes in, and the event loop that it lives in.
+
+The engine is plain synchronous code in one thread, and gRPC's streams are coroutines in the *same* thread: they run
+while the engine looks into its inbox or sleeps there, and at no other time. So a message wakes the engine without going
+through another thread, which is most of what a small message costs; and a user's code is never run inside an event loop,
+so that it may have one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Inbox:
+    """A queue that is filled by the coroutines of its own loop, which run while somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._news: deque[Any] = deque()
+
+    def put(self, item: Any) -> None:
+        """Adds an item; from a coroutine of this loop."""
+        self._news.append(item)
+        self._loop.stop()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs the loop until a coroutine has ended; what arrives meanwhile stays in the inbox."""
+        task = self._loop.create_task(coroutine)
+        task.add_done_callback(lambda _: self._loop.stop())
+        while not task.done():
+            self._loop.run_forever()
+        return task.result()
+
+    def poll(self) -> None:
+        """Lets the streams move what can be moved now."""
+        self._loop.stop()
+        self._loop.run_forever()
+
+    def take(self) -> Any | None:
+        """The oldest item, None if there is none."""
+        return self._news.popleft() if self._news else None
+
+    def wait(self, timeout_s: float | None = None) -> Any | None:
+        """The oldest item; sleeps until there is one, or the time is up (None)."""
+        if not self._news:
+            timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._loop.stop)
+            self._loop.run_forever()
+            if timer is not None:
+                timer.cancel()
+        return self.take()
+
+    def close(self) -> None:
+        """Ends the loop; no stream may be open."""
+        self._loop.close()
+
+
+class Outbox(Generic[T]):
+    """Messages on their way into one stream, in order."""
+
+    __slots__ = ("_closed", "_messages", "_wanted")
+
+    def __init__(self) -> None:
+        self._messages: deque[T] = deque()
+        self._wanted: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def put(self, message: T) -> None:
+        """Adds a message."""
+        self._messages.append(message)
+        self._wake()
+
+    def close(self) -> None:
+        """`write_all` will end when it has written what is there."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    async def write_all(self, write: Callable[[T], Awaitable[None]]) -> None:
+        """Writes one message after the other, as they come, until `close`."""
+        messages = self._messages
+        while messages or not self._closed:
+            if not messages:
+                self._wanted = asyncio.get_running_loop().create_future()
+                await self._wanted
+                self._wanted = None
+            while messages:
+                await write(messages.popleft())
