@@ -207,6 +207,21 @@ def test_engines_with_different_hash_seeds_agree(write) -> None:  # type: ignore
     assert rows(done.stdout)[0] == sorted([f"word{i}", 20] for i in range(50))
 
 
+def test_a_users_function_may_run_an_event_loop(write) -> None:  # type: ignore[no-untyped-def]
+    job = """
+        import asyncio
+        async def double(number):
+            await asyncio.sleep(0)
+            return 2 * number
+        def job(flow):
+            flow.values([[1, 2, 3]]).map(lambda number: asyncio.run(double(number))).output("doubled")
+    """
+    done = limnad("run", write(job), "-w", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert rows(done.stdout) == {0: [2, 4, 6]}
+    assert not done.stderr
+
+
 def test_a_program_feeds_and_reads_its_own_job(write) -> None:  # type: ignore[no-untyped-def]
     job = write("""
         def job(flow):

@@ -32,6 +32,10 @@ from limnad_worker.links import Arrived, Broken, Identity, Peer
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
 
+EPOCH_INTERVAL_S = 0.005
+"""How often at most an engine that sleeps between its callbacks tells that an epoch is complete: finding the first one
+that is not costs a look at everything outstanding."""
+
 DRAIN_EVERY_STEPS = 16
 """After so many callbacks a busy engine looks into its inbox: a look costs a microsecond, a callback some tens."""
 
@@ -57,7 +61,7 @@ class Engine:
         self._control = control
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
-        self._next_status_s = 0.0
+        self._told_s = 0.0
         self._progress_updates = 0
         self._probes: list[str] = []
         self._epoch_told: int | None = -1
@@ -128,15 +132,20 @@ class Engine:
         return True
 
     def _sleep(self, machine: Worker) -> None:
-        epoch = machine.epoch
-        if epoch != self._epoch_told or time.monotonic() >= self._next_status_s:
-            self._epoch_told = epoch
-            self._send_status(machine)
-        event = self._inbox.wait(machine.retry_s)
+        event = self._inbox.wait(_sooner(machine.retry_s, self._tell_epoch(machine)))
         if event is None:
             machine.wake()
         else:
             self._handle(machine, event)
+
+    def _tell_epoch(self, machine: Worker) -> float | None:
+        """Tells the agent when an epoch has become complete; after how many seconds to look again, None for never."""
+        early_s = self._told_s + EPOCH_INTERVAL_S - time.monotonic()
+        if early_s > 0:
+            return early_s
+        if machine.epoch != self._epoch_told:
+            self._send_status(machine)
+        return None
 
     def _drain(self, machine: Worker) -> None:
         while (event := self._inbox.take()) is not None:
@@ -224,7 +233,7 @@ class Engine:
                 case Publish():
                     self._publish(effect)
         now_s = time.monotonic()
-        if now_s >= self._next_status_s:
+        if now_s >= self._told_s + STATUS_INTERVAL_S:
             self._send_status(machine)
 
     def _publish(self, effect: Publish) -> None:
@@ -240,8 +249,8 @@ class Engine:
         )
 
     def _send_status(self, machine: Worker) -> None:
-        self._next_status_s = time.monotonic() + STATUS_INTERVAL_S
-        epoch = machine.epoch
+        self._told_s = time.monotonic()
+        epoch = self._epoch_told = machine.epoch
         status = wire.Status(
             queued_bytes=machine.scheduler.queued_bytes,
             in_flight_bytes=machine.pressure.in_flight_bytes,
@@ -268,6 +277,11 @@ class Engine:
                 status.probes[probe] = frontier[0][0]
         status.frontiers_known = machine.scheduler.notifying
         self._control.send(status=status)
+
+
+def _sooner(first_s: float | None, second_s: float | None) -> float | None:
+    """The shorter of two times to wait, None being for ever."""
+    return min((time_s for time_s in (first_s, second_s) if time_s is not None), default=None)
 
 
 def _describe(built: BuiltFlow) -> wire.Built:

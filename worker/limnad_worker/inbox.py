@@ -1,9 +1,9 @@
 """Where an engine's news comes in, and the event loop that it lives in.
 
 The engine is plain synchronous code in one thread, and gRPC's streams are coroutines in the *same* thread: they run
-while the engine looks into its inbox or sleeps there, and at no other time. So a message wakes the engine without going
-through another thread, which is most of what a small message costs; and a user's code is never run inside an event loop,
-so that it may have one of its own.
+while the engine looks into its inbox or sleeps there, and at no other time. So a message wakes the engine without
+going through another thread, which is most of what a small message costs; and a user's code is never run inside an
+event loop, so that it may have one of its own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ a message into an outbox; what arrives goes into the engine's inbox. The bytes m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,10 +131,9 @@ class Server:
             while (message := await read()) is not grpc.aio.EOF:
                 received += 1
                 put(Arrived(sender, unpack(message) if unpack else message))
-        except (Exception, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the stream is no more
             if not self._closing:
                 put(Broken(sender, f"the {stream} stream from worker {sender} broke: {_reason(error)}"))
-            raise
         return wire.StreamEnd(received=received)
 
 
@@ -160,15 +160,11 @@ class Peer:
     async def _write(self, method: str, outbox: Outbox[bytes], identity: Identity) -> None:
         stub: Any = self._channel.stream_unary(f"/limnad.v1.Exchange/{method}", None, wire.StreamEnd.FromString)
         call = stub(metadata=identity.metadata(), wait_for_ready=False)
-        try:
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             await outbox.write_all(call.write)
-        except (grpc.RpcError, asyncio.InvalidStateError):
-            pass
         if not self._closing:
             reason = await call.details() or await call.code()
-            self._inbox.put(
-                Broken(self.worker, f"the {method.lower()} stream to worker {self.worker} broke: {reason}")
-            )
+            self._inbox.put(Broken(self.worker, f"the {method.lower()} stream to worker {self.worker} broke: {reason}"))
 
     def send_data(self, message: bytes) -> None:
         """Queues a packed batch."""
@@ -231,5 +227,5 @@ def pack_data(effect: Data, encoding: int, payload: bytes | memoryview) -> bytes
     return framing.pack(effect.sequence, effect.connector, effect.time, encoding, payload)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -16,6 +16,7 @@ __all__ = [
     "KEY_GROUPS",
     "MAX_KEY_GROUPS",
     "key_group",
+    "owners",
     "split_frame",
     "split_records",
     "worker_of",
@@ -29,6 +30,7 @@ MAX_KEY_GROUPS = 65_536
 
 Destinations: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
+_BORDER_WORKERS = 8
 _FILTER_WORKERS = 4
 _FILTER_ROWS = 100_000
 _HALF = np.uint64(32)
@@ -79,6 +81,33 @@ def workers_of(groups: npt.NDArray[np.uint16], workers: int, key_groups: int = K
     return destinations
 
 
+def owners(hashes: npt.NDArray[np.uint64], workers: int, key_groups: int = KEY_GROUPS) -> Destinations:
+    """The worker that owns the key group of each hash: `workers_of` the `key_group`.
+
+    Groups are ranges of hashes and workers own ranges of groups, so for few workers a comparison with each border is
+    enough: for two it takes a tenth of the time.
+
+    >>> owners(np.array([0, 2**63, 2**64 - 1], np.uint64), 2).tolist()
+    [0, 1, 1]
+
+    Raises:
+        ValueError: if there are more workers than key groups, or none.
+    """
+    if not 1 <= workers <= min(_BORDER_WORKERS, key_groups):
+        return workers_of(key_group(hashes, key_groups), workers, key_groups)
+    destinations = np.zeros(len(hashes), np.uint8)
+    for border in _borders(workers, key_groups):
+        np.add(destinations, hashes >= border, out=destinations)
+    return destinations
+
+
+@functools.lru_cache(maxsize=64)
+def _borders(workers: int, key_groups: int) -> list[np.uint64]:
+    """The least hash of each worker but the first."""
+    first_groups = (-(-worker * key_groups // workers) for worker in range(1, workers))
+    return [np.uint64(-(-(group << 32) // key_groups) << 32) for group in first_groups]
+
+
 @functools.lru_cache(maxsize=64)
 def _worker_table(workers: int, key_groups: int) -> npt.NDArray[Any]:
     table = np.arange(key_groups, dtype=np.int64) * workers // key_groups
@@ -108,14 +137,12 @@ def split_frame(frame: pl.DataFrame, destinations: Destinations, workers: int) -
     Raises:
         ValueError: if there is not one destination for each row, or one is not a worker.
     """
+    if workers <= _FILTER_WORKERS and len(frame) >= _FILTER_ROWS and len(destinations) == len(frame):
+        return _filtered(frame, destinations, workers)
     counts = _count(destinations, len(frame), workers)
     whole = _only_worker(counts, len(frame))
     if whole is not None:
         return [frame if worker == whole and len(frame) else None for worker in range(workers)]
-    if workers <= _FILTER_WORKERS and len(frame) >= _FILTER_ROWS:
-        return [
-            frame.filter(pl.Series(destinations == worker)) if count else None for worker, count in enumerate(counts)
-        ]
     order = np.argsort(destinations, kind="stable").astype(np.uint32)
     gathered = frame[pl.Series(order)]
     parts: list[pl.DataFrame | None] = []
@@ -123,6 +150,19 @@ def split_frame(frame: pl.DataFrame, destinations: Destinations, workers: int) -
     for count in counts:
         parts.append(gathered.slice(start, count) if count else None)
         start += count
+    return parts
+
+
+def _filtered(frame: pl.DataFrame, destinations: Destinations, workers: int) -> list[pl.DataFrame | None]:
+    parts: list[pl.DataFrame | None] = []
+    found = 0
+    for worker in range(workers):
+        mask = destinations == worker
+        count = int(np.count_nonzero(mask))
+        found += count
+        parts.append(frame if count == len(frame) else frame.filter(pl.Series(mask)) if count else None)
+    if found < len(frame):
+        raise ValueError(f"destination {destinations.max()} is not one of {workers} workers")
     return parts
 
 

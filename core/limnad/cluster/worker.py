@@ -128,11 +128,14 @@ class Worker:
         return self._flush_progress() or self._read() or self._flush_all() or self._idle()
 
     def _read(self) -> bool:
-        self.waiting_for_credit = self.inputs.readable and self.pressure.must_wait(self.scheduler.queued_bytes)
+        held_bytes = self.scheduler.queued_bytes + self.scheduler.buffered_bytes
+        self.waiting_for_credit = self.inputs.readable and self.pressure.must_wait(held_bytes)
         if self.waiting_for_credit or not self.inputs.readable:
             return False
         self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))
-        return self.inputs.read()
+        has_read = self.inputs.read()
+        self._hand_out(self.scheduler.flush_full())
+        return has_read
 
     def _flush_all(self) -> bool:
         parcels = self.scheduler.flush()

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from limnad.batch import hash_frame, hash_records, key_group, split_frame, split_records, workers_of
+from limnad.batch import hash_frame, hash_records, owners, split_frame, split_records
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class ByColumns:
 
     def split(self, batch: pl.DataFrame, workers: int) -> Iterable[tuple[int, pl.DataFrame]]:
         """See `limnad.timely.graph.PartitionFunction`."""
-        groups = key_group(hash_frame(batch, self.columns))
-        parts = split_frame(batch, workers_of(groups, workers), workers)
+        parts = split_frame(batch, owners(hash_frame(batch, self.columns), workers), workers)
         return [(worker, part) for worker, part in enumerate(parts) if part is not None]
 
     def describe(self) -> str:
@@ -38,8 +37,8 @@ class ByKey:
 
     def split(self, batch: list[Any], workers: int) -> Iterable[tuple[int, list[Any]]]:
         """See `limnad.timely.graph.PartitionFunction`."""
-        groups = key_group(hash_records([self.key(record) for record in batch]))
-        parts = split_records(batch, workers_of(groups, workers), workers)
+        hashes = hash_records([self.key(record) for record in batch])
+        parts = split_records(batch, owners(hashes, workers), workers)
         return [(worker, part) for worker, part in enumerate(parts) if part is not None]
 
     def describe(self) -> str:

@@ -79,6 +79,7 @@ class Scheduler:
 
     Attributes:
         queued_bytes: Estimated size of all batches that wait on this worker.
+        buffered_bytes: That of all outgoing buffers.
         counters: By stage.
         vertices: By stage; None where a stage has none.
     """
@@ -98,6 +99,7 @@ class Scheduler:
         self.worker = worker
         self.workers = workers
         self.queued_bytes = 0
+        self.buffered_bytes = 0
         self.counters = [StageCounters() for _ in graph.stages]
         self.vertices: list[Vertex | None] = [None for _ in graph.stages]
         self.epochs_opened = 0
@@ -340,8 +342,10 @@ class Scheduler:
         if buffer is None:
             buffer = self._buffers[place] = _Buffer([], 0)
             self._progress.add(connector.index, time, self.destinations(connector))
+        held_bytes = size_bytes(batch)
         buffer.batches.append(batch)
-        buffer.size_bytes += size_bytes(batch)
+        buffer.size_bytes += held_bytes
+        self.buffered_bytes += held_bytes
         if buffer.size_bytes >= COALESCE_BYTES:
             self._full.add(place)
 
@@ -373,13 +377,16 @@ class Scheduler:
             return True
         combined = combine(concat(buffer.batches))
         self._buffers[place] = smaller = _Buffer([combined], size_bytes(combined))
+        self.buffered_bytes += smaller.size_bytes - buffer.size_bytes
         return smaller.size_bytes >= COALESCE_BYTES // 2
 
     def _parcels(self, place: tuple[int, Timestamp]) -> list[Parcel]:
         index, time = place
         connector = self.graph.connectors[index]
+        buffer = self._buffers.pop(place)
+        self.buffered_bytes -= buffer.size_bytes
         try:
-            parts = self._split(connector, self._buffers.pop(place).batches)
+            parts = self._split(connector, buffer.batches)
         except Exception as error:
             callback = f"what goes to stage {connector.target.name!r}"
             raise VertexFailure(connector.source.name, self.worker, time, callback) from error
