@@ -16,11 +16,13 @@ from limnad.timely import TOP, GraphError, TimeError, Timestamp, Vertex, join, l
 if TYPE_CHECKING:
     from limnad.client import Client, LocalCluster, local
     from limnad.stream import Flow, FrameStream, GroupBy, KeyedStream, Loop, Probe, RecordStream, Stream
+    from limnad.timely.state import KeyedState, StateError, TimedBatches
 
 # What needs Polars or gRPC is imported when it is first asked for: an agent does without Polars, an engine without the
 # client, and both start in half the time.
 _LAZY = {
     **dict.fromkeys(("Client", "LocalCluster", "local"), "limnad.client"),
+    **dict.fromkeys(("KeyedState", "StateError", "TimedBatches"), "limnad.timely.state"),
     **dict.fromkeys(
         ("Flow", "FrameStream", "GroupBy", "KeyedStream", "Loop", "Probe", "RecordStream", "Stream"), "limnad.stream"
     ),
@@ -37,14 +39,17 @@ __all__ = [
     "InputError",
     "JobError",
     "JobFailed",
+    "KeyedState",
     "KeyedStream",
     "LimnadError",
     "LocalCluster",
     "Loop",
     "Probe",
     "RecordStream",
+    "StateError",
     "Stream",
     "TimeError",
+    "TimedBatches",
     "Timestamp",
     "Vertex",
     "join",

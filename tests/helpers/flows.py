@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from limnad import Flow, RecordStream, Timestamp, Vertex
+from limnad import Flow, RecordStream, TimedBatches, Timestamp, Vertex
 
 Walk = tuple[int, int, int]
 
@@ -36,16 +36,14 @@ class Rounds(Vertex):
     """Counts what each trip of a loop brings, and sends on what is left, by notification."""
 
     def __init__(self) -> None:
-        self.waiting: dict[Timestamp, Counter[int]] = {}
+        self.waiting = TimedBatches()
 
     def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
-        if time not in self.waiting:
-            self.waiting[time] = Counter()
+        if self.waiting.add(time, port, batch):
             self.notify_at(time)
-        self.waiting[time].update(batch)
 
     def on_notify(self, time: Timestamp) -> None:
-        counts = self.waiting.pop(time)
+        counts = Counter(number for batch in self.waiting.pop(time)[0] for number in batch)
         self.send_by(0, [number - 1 for number in counts.elements() if number > 0], time)
         self.send_by(1, [(time[-1], number, count) for number, count in counts.items()], time)
 

@@ -7,6 +7,7 @@ table are how many seeds were needed at most when it was written.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from limnad.testing.simulation import Link, LinkName
 from limnad.timely.graph import Connector
 from limnad.timely.progress import FlushPolicy, ProgressBuffer
 from limnad.timely.scheduler import Scheduler
+from limnad.timely.snapshot import Part
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
 from tests.helpers.flows import FLOWS, in_order
@@ -79,10 +81,10 @@ class ReportsAtStart(Scheduler):
     """Counts a batch as gone before `on_recv` has sent what it causes, and lets that out at once."""
 
     def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:
-        self._progress.add(connector.index, time, -len(batches))
+        self.progress.add(connector.index, time, -len(batches))
         self.worker_machine._flush_progress()  # type: ignore[attr-defined]
         super()._receive(connector, time, batches)
-        self._progress.add(connector.index, time, len(batches))
+        self.progress.add(connector.index, time, len(batches))
 
 
 class ReceiverReports(Scheduler):
@@ -91,12 +93,12 @@ class ReceiverReports(Scheduler):
     def _parcels(self, place: tuple[int, Timestamp]) -> list[Any]:
         parcels = super()._parcels(place)
         for parcel in parcels:
-            self._progress.add(parcel.connector, parcel.time, -1)
+            self.progress.add(parcel.connector, parcel.time, -1)
         return parcels
 
     def deliver(self, connector: int, time: Timestamp, batch: Any, size: int | None = None) -> None:
         if getattr(self, "remote", False):
-            self._progress.add(connector, time, 1)
+            self.progress.add(connector, time, 1)
         super().deliver(connector, time, batch, size)
 
 
@@ -154,8 +156,8 @@ class Clamps(Worker):
 class NotifiesBeforeAllAreHeard(Worker):
     """Delivers notifications before every worker's initial counts have arrived."""
 
-    def start(self) -> None:
-        super().start()
+    def start(self, restored: Sequence[Part] = ()) -> None:
+        super().start(restored)
         self.scheduler.notifying = True
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from limnad.timely.snapshot import Snapshot
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
@@ -71,7 +72,35 @@ class Publish:
     batch: Any
 
 
-Effect = Data | Progress | Ack | Publish
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """On the data stream to one peer: all that this worker sent before a checkpoint has gone before it.
+
+    Attributes:
+        peer: The receiving worker.
+        sequence: Its number on the data stream, counted with the batches.
+        checkpoint: The checkpoint's number.
+    """
+
+    peer: int
+    sequence: int
+    checkpoint: int
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """This worker's part of a checkpoint is to be stored; the worker runs on.
+
+    Attributes:
+        checkpoint: The checkpoint's number.
+        snapshot: By reference: its captures may be turned into pieces on another thread, once.
+    """
+
+    checkpoint: int
+    snapshot: Snapshot
+
+
+Effect = Data | Progress | Ack | Publish | Marker | Captured
 
 
 class LinkError(Exception):

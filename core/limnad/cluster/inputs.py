@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.scheduler import Scheduler
-from limnad.timely.source import End, Idle, Position, Reader, Rows, Source
+from limnad.timely.snapshot import PartitionKey, PartitionState
+from limnad.timely.source import End, Idle, Reader, Rows, Source
 
 
 class SourceFailure(Exception):
@@ -46,22 +47,39 @@ class Inputs:
     workers: int
     sources: Mapping[str, Source]
     _open: list[Partition] = field(default_factory=list)
+    _ended: dict[PartitionKey, PartitionState] = field(default_factory=dict)
     _turn: int = 0
 
-    def open(self) -> None:
-        """Opens this worker's partitions and takes a capability for epoch 0 for each."""
+    def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None) -> None:
+        """Opens this worker's partitions and takes a capability for each, for the epoch at which it stands.
+
+        Args:
+            restored: Where the partitions stood at a checkpoint. One that is not among them has been found since, and
+                enters at the earliest epoch that is open.
+
+        Raises:
+            SourceFailure: A source could not be opened.
+        """
+        restored = restored or {}
+        earliest = min((state.epoch for state in restored.values() if state.position is not None), default=0)
         for stage in self.graph.stages:
             if stage.kind is not StageKind.INPUT:
                 continue
-            source = self.sources[stage.name]
-            for number, name in enumerate(source.partitions()):
+            for number, name in enumerate(self.sources[stage.name].partitions()):
                 if number % self.workers == self.worker:
-                    try:
-                        reader = source.open(name, None)
-                    except Exception as error:
-                        raise SourceFailure(stage.name, name) from error
-                    self._open.append(Partition(stage, name, reader))
-                    self.scheduler.hold(stage, 0)
+                    self._open_partition(stage, name, restored.get((stage.name, name)), earliest)
+
+    def _open_partition(self, stage: Stage, name: str, state: PartitionState | None, earliest: int) -> None:
+        if state is not None and state.position is None:
+            self._ended[stage.name, name] = state
+            return
+        try:
+            reader = self.sources[stage.name].open(name, None if state is None else state.position)
+        except Exception as error:
+            raise SourceFailure(stage.name, name) from error
+        epoch = earliest if state is None else state.epoch
+        self._open.append(Partition(stage, name, reader, epoch))
+        self.scheduler.hold(stage, epoch)
 
     @property
     def readable(self) -> bool:
@@ -108,6 +126,7 @@ class Inputs:
                 self.scheduler.release(partition.stage, partition.epoch)
                 partition.reader.close()
                 self._open.remove(partition)
+                self._ended[partition.stage.name, partition.name] = PartitionState(partition.epoch, None)
         return True
 
     def _advance(self, partition: Partition, epoch: int) -> None:
@@ -132,9 +151,12 @@ class Inputs:
                 return partition.reader
         raise KeyError(f"no open input {input_name!r} on this worker: it is closed, or was never there")
 
-    def positions(self) -> dict[tuple[str, str], Position]:
-        """Where every open partition stands, by stage and partition name."""
-        return {(partition.stage.name, partition.name): partition.reader.position() for partition in self._open}
+    def capture(self) -> dict[PartitionKey, PartitionState]:
+        """Where every partition stands, those that have ended included."""
+        return self._ended | {
+            (partition.stage.name, partition.name): PartitionState(partition.epoch, partition.reader.position())
+            for partition in self._open
+        }
 
     def close(self) -> None:
         """Closes all readers."""

@@ -13,12 +13,15 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import Ack, Data, Effect, LinkError, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, Marker, Progress, Publish
+from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.graph import LogicalGraph, StageKind
+from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
 from limnad.timely.scheduler import Parcel, Scheduler
+from limnad.timely.snapshot import Part, Snapshot
 from limnad.timely.source import Source
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
@@ -35,6 +38,7 @@ class Worker:
         accumulation: How progress updates are gathered.
         budget_bytes: See `backpressure`.
         clock_ns: Only for telling how long stages were busy; nothing depends on it.
+        generation: Which run of the job this is.
     """
 
     def __init__(
@@ -46,8 +50,10 @@ class Worker:
         accumulation: Accumulation = Accumulation.LOCAL,
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
+        generation: int = 1,
     ) -> None:
         self.graph = graph
+        self.generation = generation
         self.index = index
         self.workers = workers
         self.locations = Locations(graph)
@@ -66,22 +72,41 @@ class Worker:
         self._got_progress = dict.fromkeys(peers, 0)
         self._sent_progress = 0
         self._round: Timestamp | None = None
+        self._halting = Halting(frozenset(peers))
+        self._captured: dict[int, Snapshot] = {}
 
     def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
         return Scheduler(
-            self.graph, self.locations, self.view, self.buffer, self.index, self.workers, self._publish, clock_ns
+            self.graph,
+            self.locations,
+            self.view,
+            self.buffer,
+            self.index,
+            self.workers,
+            self._publish,
+            clock_ns,
+            self.generation,
         )
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, restored: Sequence[Part] = ()) -> None:
         """Makes the vertices, opens this worker's partitions, and tells all peers the initial counts.
 
+        Args:
+            restored: All workers' parts of the checkpoint from which the job goes on. Parts of other workers need only
+                hold what this worker gets a share of.
+
         Raises:
-            VertexFailure: A vertex could not be made.
+            VertexFailure: A vertex could not be made or restored.
+            StateError: A state cannot be restored.
+            SourceFailure: A source could not be opened.
         """
         self.scheduler.start()
-        self.inputs.open()
+        self._keeper = Keeper(self.graph, self.scheduler)
+        if restored:
+            self._keeper.restore(restored)
+        self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
         self._send_progress(self.buffer.take())
         self._check_all_heard()
 
@@ -93,7 +118,10 @@ class Worker:
         """
         if self._is_next(self._got_data, sender, sequence, "data"):
             self.pressure.arrived(sender)
-            self.scheduler.deliver(connector, time, batch)
+            if self._halting.holds_back(sender):
+                self._halting.hold(Held(connector, time, batch))
+            else:
+                self.scheduler.deliver(connector, time, batch)
 
     def progress_arrived(self, sender: int, message: Progress) -> None:
         """A peer's progress updates. Those that have come before are dropped.
@@ -110,6 +138,74 @@ class Worker:
         """A peer tells what it has received and what waits there."""
         self.pressure.acknowledged(sender, ack.received, ack.queued_bytes)
 
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def begin_checkpoint(self, checkpoint: int) -> None:
+        """The leader asks for a checkpoint: the worker halts until all markers are here.
+
+        Raises:
+            VertexFailure: User code raised while the outgoing buffers were emptied.
+        """
+        if not self._halting.begin(checkpoint):
+            return
+        self._hand_out(self.scheduler.flush())
+        for peer in sorted(self._halting.peers):
+            self.pressure.sent(peer, 0)
+            self._effects.append(Marker(peer, self._sent_data[peer], checkpoint))
+            self._sent_data[peer] += 1
+        self._capture_if_complete()
+
+    def marker_arrived(self, sender: int, sequence: int, checkpoint: int) -> None:
+        """A peer's marker: all that it sent before the checkpoint has arrived.
+
+        Raises:
+            LinkError: A message before it is missing.
+            VertexFailure: User code raised while the outgoing buffers were emptied.
+        """
+        if self._is_next(self._got_data, sender, sequence, "data"):
+            self.pressure.arrived(sender)
+            self.begin_checkpoint(checkpoint)
+            self._halting.marked(sender, checkpoint)
+            self._capture_if_complete()
+
+    def abort_checkpoint(self, checkpoint: int) -> None:
+        """The leader has given up a checkpoint."""
+        self._captured.pop(checkpoint, None)
+        if self._halting.abort(checkpoint):
+            self._run_on()
+
+    def checkpoint_committed(self, checkpoint: int) -> None:
+        """A checkpoint is durable.
+
+        Raises:
+            VertexFailure: A vertex's `on_commit` raised.
+        """
+        snapshot = self._captured.pop(checkpoint, None)
+        if snapshot is not None:
+            self._captured = {number: kept for number, kept in self._captured.items() if number > checkpoint}
+            self._keeper.committed(snapshot.completed)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the worker waits for the markers of a checkpoint."""
+        return self._halting.checkpoint is not None
+
+    def _capture_if_complete(self) -> None:
+        if not self._halting.complete:
+            return
+        checkpoint = self._halting.checkpoint
+        assert checkpoint is not None
+        snapshot = Snapshot(self.index, self.workers, self.generation)
+        self._keeper.capture(snapshot)
+        snapshot.partitions = self.inputs.capture()
+        self._captured[checkpoint] = snapshot
+        self._effects.append(Captured(checkpoint, snapshot))
+        self._run_on()
+
+    def _run_on(self) -> None:
+        for held in self._halting.run_on():
+            self.scheduler.deliver(held.connector, held.time, held.batch)
+
     # -- running -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
@@ -119,6 +215,8 @@ class Worker:
             VertexFailure: User code raised.
         """
         scheduler = self.scheduler
+        if self._halting.checkpoint is not None:
+            return self._flush_progress() or self._idle()
         if scheduler.step():
             self._hand_out(scheduler.flush_full())
             if scheduler.next_message_time() != self._round:
@@ -158,7 +256,13 @@ class Worker:
     @property
     def finished(self) -> bool:
         """Whether nothing can ever happen any more, anywhere in the cluster."""
-        return self.scheduler.notifying and self.view.vacant and not self.buffer and self.scheduler.quiet
+        return (
+            self.scheduler.notifying
+            and self.view.vacant
+            and not self.buffer
+            and self.scheduler.quiet
+            and not self.halted
+        )
 
     def take_effects(self) -> Sequence[Effect]:
         """What is to be done since the last call, in order."""

@@ -12,6 +12,7 @@ import polars as pl
 
 from limnad.batch import concat
 from limnad.errors import InputError, JobError
+from limnad.timely.state import TimedBatches
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
@@ -27,19 +28,17 @@ class EpochSink(Vertex):
 
     def __init__(self, empty: Any) -> None:
         self._empty = empty
-        self._gathered: dict[int, list[Any]] = {}
-        self._next = 0
+        self._gathered = TimedBatches("gathered")
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
-        self._gathered.setdefault(time[0], []).append(batch)
+        self._gathered.add(time, 0, batch)
 
-    def on_complete(self, epochs: int) -> None:
+    def on_complete(self, epochs: range) -> None:
         """See `Vertex.on_complete`."""
-        while self._next < epochs:
-            batches = self._gathered.pop(self._next, [])
-            self.deliver(self._next, concat(batches) if batches else self._empty)
-            self._next += 1
+        for epoch in epochs:
+            (batches,) = self._gathered.pop((epoch,))
+            self.deliver(epoch, concat(batches) if batches else self._empty)
 
     def deliver(self, epoch: int, batch: Any) -> None:
         """Takes a complete epoch."""

@@ -6,7 +6,7 @@ same row finds the same worker in every process, and few groups move when the nu
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -16,6 +16,8 @@ from limnad.batch import hash_frame, hash_records, owners, split_frame, split_re
 @dataclass(frozen=True)
 class ByColumns:
     """Frames: rows with equal values in these columns meet at one worker."""
+
+    replicates: ClassVar[bool] = False
 
     columns: tuple[str, ...]
 
@@ -32,6 +34,8 @@ class ByColumns:
 @dataclass(frozen=True)
 class ByKey:
     """Records: those with an equal key meet at one worker."""
+
+    replicates: ClassVar[bool] = False
 
     key: Callable[[Any], Hashable]
 
@@ -50,6 +54,8 @@ class ByKey:
 class ToWorker:
     """Everything goes to one worker (modulo their number)."""
 
+    replicates: ClassVar[bool] = False
+
     worker: int
 
     def split(self, batch: Any, workers: int) -> Iterable[tuple[int, Any]]:
@@ -64,6 +70,8 @@ class ToWorker:
 @dataclass(frozen=True)
 class Broadcast:
     """Everything goes to every worker."""
+
+    replicates: ClassVar[bool] = True
 
     def split(self, batch: Any, workers: int) -> Iterable[tuple[int, Any]]:
         """See `limnad.timely.graph.PartitionFunction`."""

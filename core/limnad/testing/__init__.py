@@ -6,13 +6,16 @@ protocol. What must never live here: a second engine.
 """
 
 from limnad.testing.invariants import Invariants
-from limnad.testing.runner import Result, build, run, simulate
+from limnad.testing.recovery import MemoryStore, Recovery
+from limnad.testing.runner import Result, build, run, simulate, spread_out
 from limnad.testing.simulation import Simulation, SimulationError
 from limnad.testing.trace import Call, Trace
 
 __all__ = [
     "Call",
     "Invariants",
+    "MemoryStore",
+    "Recovery",
     "Result",
     "Simulation",
     "SimulationError",
@@ -20,4 +23,5 @@ __all__ = [
     "build",
     "run",
     "simulate",
+    "spread_out",
 ]

@@ -36,7 +36,7 @@ class RecordingBuffer(ProgressBuffer):
     @staticmethod
     def install(worker: Worker, observer: "Invariants") -> None:
         """Replaces a new worker's buffer."""
-        worker.buffer = worker.scheduler._progress = RecordingBuffer(observer)
+        worker.buffer = worker.scheduler.progress = RecordingBuffer(observer)
 
     def add(self, location: int, time: Timestamp, delta: int) -> None:
         """See `ProgressBuffer.add`."""

@@ -65,7 +65,10 @@ class Simulation:
         self.seed = seed
         self.tick = 0
         self.published: dict[str, dict[int, Any]] = {}
-        self.workers = [make_worker(graph, index, workers, sources(), accumulation) for index in range(workers)]
+        self.accumulation = accumulation
+        self._graph = graph
+        self._sources = sources
+        self.workers = [self.make(make_worker, index, workers) for index in range(workers)]
         self.links: dict[LinkName, Link] = {}
         self._random = Random(seed)
         self._duplicates = duplicates
@@ -77,8 +80,16 @@ class Simulation:
             for worker in self.workers:
                 RecordingBuffer.install(worker, self.invariants)
         for worker in self.workers:
-            worker.start()
+            self.begin(worker)
             self._collect(worker)
+
+    def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
+        """Makes one worker."""
+        return make_worker(self._graph, index, workers, self._sources(), self.accumulation)
+
+    def begin(self, worker: Worker) -> None:
+        """Starts it."""
+        worker.start()
 
     def run(self, max_ticks: int = 1_000_000) -> None:
         """Runs until every worker has finished.
@@ -105,16 +116,22 @@ class Simulation:
         self.tick += 1
         if self.tick % 16 == 1:
             self._choose_slow_links()
-        choices: list[int | LinkName] = [worker.index for worker in self.workers if worker.index not in self._idle]
-        full = [name for name, link in self.links.items() if link.waiting]
-        choices += [name for name in full if name not in self._slow_links] or full
-        choice = self._random.choice(choices)
+        choice = self._random.choice(self.choices())
+        if callable(choice):
+            choice()
+            return
         if isinstance(choice, int):
             self._step(self.workers[choice])
         else:
             self._deliver(choice)
         if self.invariants is not None:
             self._check(self.invariants.check, choice if isinstance(choice, int) else choice[1])
+
+    def choices(self) -> list[int | LinkName | Callable[[], None]]:
+        """What can happen next: a worker's step, a link's oldest message, or something else to be called."""
+        workers = [worker.index for worker in self.workers if worker.index not in self._idle]
+        full = [name for name, link in self.links.items() if link.waiting]
+        return [*workers, *([name for name in full if name not in self._slow_links] or full)]
 
     def _check(self, check: Callable[..., None], *arguments: int) -> None:
         try:

@@ -26,7 +26,14 @@ class GraphError(JobError, ValueError):
 
 
 class PartitionFunction(Protocol):
-    """Decides which worker gets which part of a batch, on a connector that exchanges."""
+    """Decides which worker gets which part of a batch, on a connector that exchanges.
+
+    Attributes:
+        replicates: Whether every worker gets a copy of every row; else each row goes to one worker.
+    """
+
+    @property
+    def replicates(self) -> bool: ...  # noqa: D102 - above
 
     def split(self, batch: Any, workers: int) -> "Iterable[tuple[int, Any]]":
         """Yields ``(worker, part)`` for each worker that gets something."""

@@ -13,25 +13,27 @@ it goes, the destinations that get nothing are subtracted.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any
-
-import polars as pl
+from typing import Any, TypeVar
 
 from limnad.batch import concat, size_bytes
-from limnad.timely.graph import Connector, LogicalGraph, Stage, depth_of
+from limnad.timely.context import Context
+from limnad.timely.graph import Connector, LogicalGraph, Stage
 from limnad.timely.notifications import Requests
 from limnad.timely.order import patterns
 from limnad.timely.progress import ProgressBuffer
 from limnad.timely.reachability import Locations
-from limnad.timely.timestamp import TOP, Timestamp, less_equal
+from limnad.timely.timestamp import TOP, Timestamp
 from limnad.timely.tracker import Tracker
-from limnad.timely.vertex import TimeError, Vertex, wants_completions
+from limnad.timely.vertex import Vertex, wants_completions
 
 COALESCE_BYTES = 1 << 20
 """An outgoing buffer goes when it holds this much. Larger batches cost less each, smaller ones keep others busy."""
 
 MERGE_BYTES = 1 << 18
 """Waiting batches up to this size are merged into one `on_recv`: a callback costs the same for 10 rows and 10,000."""
+
+
+T = TypeVar("T")
 
 
 class VertexFailure(Exception):
@@ -82,6 +84,10 @@ class Scheduler:
         buffered_bytes: That of all outgoing buffers.
         counters: By stage.
         vertices: By stage; None where a stage has none.
+        queues: The batches that wait, with their sizes, by connector and time.
+        requests: The notifications that are owed and not due yet, by stage.
+        due_capabilities: The capabilities of those that are due, by stage and guarantee.
+        completed: For each stage that wants to know, how many epochs it has been told to be complete.
     """
 
     def __init__(
@@ -94,10 +100,12 @@ class Scheduler:
         workers: int,
         publish: Callable[[str, int, Any], None],
         clock_ns: Callable[[], int],
+        generation: int = 1,
     ) -> None:
         self.graph = graph
         self.worker = worker
         self.workers = workers
+        self.generation = generation
         self.queued_bytes = 0
         self.buffered_bytes = 0
         self.counters = [StageCounters() for _ in graph.stages]
@@ -107,17 +115,17 @@ class Scheduler:
         self._clock_ns = clock_ns
         self._locations = locations
         self._view = view
-        self._progress = progress
+        self.progress = progress
         self._ranks = _ranks(locations)
-        self._queues: dict[tuple[int, Timestamp], list[tuple[Any, int]]] = {}
+        self.queues: dict[tuple[int, Timestamp], list[tuple[Any, int]]] = {}
         self._ready: list[tuple[Timestamp, int, int]] = []
         self._buffers: dict[tuple[int, Timestamp], _Buffer] = {}
         self._full: set[tuple[int, Timestamp]] = set()
-        self._requests = [Requests() for _ in graph.stages]
+        self.requests = [Requests() for _ in graph.stages]
         self._due: list[tuple[Timestamp, int, int]] = []
-        self._due_capabilities: dict[tuple[int, Timestamp], set[Timestamp]] = {}
+        self.due_capabilities: dict[tuple[int, Timestamp], set[Timestamp]] = {}
         self._unchecked: set[int] = set()
-        self._completed: dict[int, int] = {}
+        self.completed: dict[int, int] = {}
         self.notifying = False
 
     # -- the vertices ------------------------------------------------------------------------------------------------
@@ -131,7 +139,7 @@ class Scheduler:
         for stage in self.graph.stages:
             if stage.factory is None:
                 continue
-            context = _Context(self, stage)
+            context = Context(self, stage)
             try:
                 vertex = stage.factory()
                 vertex._context = context
@@ -139,7 +147,7 @@ class Scheduler:
                 raise VertexFailure(stage.name, self.worker, None, "the vertex factory") from error
             self.vertices[stage.index] = vertex
             if wants_completions(vertex):
-                self._completed[stage.index] = 0
+                self.completed[stage.index] = 0
                 self._unchecked.add(stage.index)
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -149,20 +157,20 @@ class Scheduler:
         place = (connector, time)
         bytes_held = size_bytes(batch) if size is None else size
         self.queued_bytes += bytes_held
-        queue = self._queues.get(place)
+        queue = self.queues.get(place)
         if queue is None:
-            self._queues[place] = [(batch, bytes_held)]
+            self.queues[place] = [(batch, bytes_held)]
             heappush(self._ready, (time, self._ranks[connector], connector))
         else:
             queue.append((batch, bytes_held))
 
     def hold(self, stage: Stage, epoch: int) -> None:
         """An input takes a capability for an epoch, before it gives up an earlier one."""
-        self._progress.add(self._locations.of_stage(stage), (epoch,), 1)
+        self.progress.add(self._locations.of_stage(stage), (epoch,), 1)
 
     def release(self, stage: Stage, epoch: int) -> None:
         """An input gives up its capability for an epoch."""
-        self._progress.add(self._locations.of_stage(stage), (epoch,), -1)
+        self.progress.add(self._locations.of_stage(stage), (epoch,), -1)
 
     def feed(self, stage: Stage, batch: Any, epoch: int) -> None:
         """An input that holds a capability for ``epoch`` sends a batch."""
@@ -173,7 +181,7 @@ class Scheduler:
         """At least so many epochs are known to exist; sinks whose inputs have all ended look again."""
         if epochs > self.epochs_opened:
             self.epochs_opened = epochs
-            self._unchecked.update(self._completed)
+            self._unchecked.update(self.completed)
 
     def frontier_changed(self, locations: Iterable[int]) -> None:
         """The view's frontier moved at these locations: requests there may have become due."""
@@ -181,7 +189,7 @@ class Scheduler:
         for location in locations:
             if location < len(connectors):
                 target = connectors[location].target.index
-                if self._requests[target] or target in self._completed:
+                if self.requests[target] or target in self.completed:
                     self._unchecked.add(target)
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -221,15 +229,15 @@ class Scheduler:
     def _run_message(self) -> None:
         time, _, connector_index = heappop(self._ready)
         place = (connector_index, time)
-        batches = self._queues.pop(place)
+        batches = self.queues.pop(place)
         taken = _mergeable(batches)
         if taken < len(batches):
-            self._queues[place] = batches[taken:]
+            self.queues[place] = batches[taken:]
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
         self._receive(connector, time, [batch for batch, _ in batches[:taken]])
         self.queued_bytes -= sum(size for _, size in batches[:taken])
-        self._progress.add(connector_index, time, -taken)
+        self.progress.add(connector_index, time, -taken)
 
     def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:
         stage = connector.target
@@ -250,10 +258,10 @@ class Scheduler:
         for index in self._unchecked:
             frontiers = [implied[connector.index] for connector in self.graph.inputs[index]]
             rank = self._ranks[len(self.graph.connectors) + index]
-            for guarantee, capabilities in self._requests[index].take_ready(frontiers):
+            for guarantee, capabilities in self.requests[index].take_ready(frontiers):
                 heappush(self._due, (guarantee, rank, index))
-                self._due_capabilities[index, guarantee] = capabilities
-            if index in self._completed and self._complete(index) > self._completed[index]:
+                self.due_capabilities[index, guarantee] = capabilities
+            if index in self.completed and self._complete(index) > self.completed[index]:
                 heappush(self._due, (TOP, rank, index))
         self._unchecked.clear()
 
@@ -271,19 +279,19 @@ class Scheduler:
             self._run_completion(stage, vertex)
             return
         times = [guarantee]
-        capabilities = self._due_capabilities.pop((index, guarantee))
+        capabilities = self.due_capabilities.pop((index, guarantee))
         held = list(capabilities)
         if type(vertex).on_frontier is not Vertex.on_frontier:
             for other in self._take_due_of(index):
                 times.append(other)
-                held.extend(self._due_capabilities.pop((index, other)))
+                held.extend(self.due_capabilities.pop((index, other)))
         usable = tuple({capability for capability in held if capability is not TOP})
         self.counters[index].notifications += len(times)
         self._call(stage, "on_notify", guarantee, usable, lambda: vertex.on_frontier(times))
         location = self._locations.of_stage(stage)
         for capability in held:
             if capability is not TOP:
-                self._progress.add(location, capability, -1)
+                self.progress.add(location, capability, -1)
 
     def _take_due_of(self, index: int) -> list[Timestamp]:
         """Removes and returns all other due times of one stage, earliest first."""
@@ -294,9 +302,20 @@ class Scheduler:
 
     def _run_completion(self, stage: Stage, vertex: Vertex) -> None:
         epochs = self._complete(stage.index)
-        if epochs > self._completed[stage.index]:
-            self._completed[stage.index] = epochs
-            self._call(stage, "on_complete", None, (), lambda: vertex.on_complete(epochs))
+        if epochs > self.completed[stage.index]:
+            fresh = range(self.completed[stage.index], epochs)
+            self.completed[stage.index] = epochs
+            self.outside_time(stage, "on_complete", vertex.on_complete, fresh)
+
+    def outside_time(self, stage: Stage, callback: str, run: Callable[..., T], *arguments: Any) -> T:
+        """Runs a callback that holds no capability.
+
+        Raises:
+            VertexFailure: It raised.
+        """
+        answers: list[T] = []
+        self._call(stage, callback, None, (), lambda: answers.append(run(*arguments)))
+        return answers[0]
 
     def _call(
         self,
@@ -307,7 +326,7 @@ class Scheduler:
         run: Callable[[], None],
     ) -> None:
         context = self.vertices[stage.index]._context  # type: ignore[union-attr]
-        assert isinstance(context, _Context)
+        assert isinstance(context, Context)
         context.capabilities = capabilities
         began_ns = self._clock_ns()
         try:
@@ -331,7 +350,7 @@ class Scheduler:
             moved = route.summary(time) if route.summary else time
             connector = route.connector
             if connector.combine is None and (connector.partition is None or self.workers == 1):
-                self._progress.add(connector.index, moved, 1)
+                self.progress.add(connector.index, moved, 1)
                 self.deliver(connector.index, moved, batch)
             else:
                 self._buffer(connector, moved, batch)
@@ -341,7 +360,7 @@ class Scheduler:
         buffer = self._buffers.get(place)
         if buffer is None:
             buffer = self._buffers[place] = _Buffer([], 0)
-            self._progress.add(connector.index, time, self.destinations(connector))
+            self.progress.add(connector.index, time, self.destinations(connector))
         held_bytes = size_bytes(batch)
         buffer.batches.append(batch)
         buffer.size_bytes += held_bytes
@@ -391,7 +410,7 @@ class Scheduler:
             callback = f"what goes to stage {connector.target.name!r}"
             raise VertexFailure(connector.source.name, self.worker, time, callback) from error
         parts = [(worker, part) for worker, part in parts if len(part)]
-        self._progress.add(index, time, len(parts) - self.destinations(connector))
+        self.progress.add(index, time, len(parts) - self.destinations(connector))
         parcels = []
         for worker, part in parts:
             if worker == self.worker:
@@ -409,10 +428,11 @@ class Scheduler:
             return [(self.worker, whole)]
         return list(connector.partition.split(whole, self.workers))
 
-    def _request(self, stage: Stage, guarantee: Timestamp, capability: Timestamp) -> None:
-        if self._requests[stage.index].add(guarantee, capability):
+    def request(self, stage: Stage, guarantee: Timestamp, capability: Timestamp) -> None:
+        """A vertex is owed a notification; its capability counts from now on."""
+        if self.requests[stage.index].add(guarantee, capability):
             if capability is not TOP:
-                self._progress.add(self._locations.of_stage(stage), capability, 1)
+                self.progress.add(self._locations.of_stage(stage), capability, 1)
             self._unchecked.add(stage.index)
 
 
@@ -420,63 +440,6 @@ class Scheduler:
 class _Buffer:
     batches: list[Any]
     size_bytes: int
-
-
-class _Context:
-    """What one vertex may do; checks each call against the capability of the running callback."""
-
-    __slots__ = ("_depth", "_scheduler", "_stage", "capabilities", "worker", "workers")
-
-    def __init__(self, scheduler: Scheduler, stage: Stage) -> None:
-        self.worker = scheduler.worker
-        self.workers = scheduler.workers
-        self.capabilities: tuple[Timestamp, ...] | None = None
-        self._scheduler = scheduler
-        self._stage = stage
-        self._depth = depth_of(stage.context)
-
-    def send(self, port: int, batch: Any, time: Timestamp) -> None:
-        self._check("send", time)
-        if not isinstance(batch, (pl.DataFrame, list)):
-            raise TypeError(
-                f"stage {self._stage.name!r} sent a {type(batch).__name__}: a batch is a Polars frame or a list"
-            )
-        if not 0 <= port < self._stage.outputs:
-            raise IndexError(f"stage {self._stage.name!r} has {self._stage.outputs} outputs, no output {port}")
-        self._scheduler._send(self._stage, port, batch, time)
-
-    def notify(self, guarantee: Timestamp, capability: Timestamp) -> None:
-        if not self._stage.notifies:
-            raise TypeError(f"stage {self._stage.name!r} asks for a notification but does not override on_notify")
-        if len(guarantee) != self._depth:
-            raise TimeError(self._wrong_depth("be notified", guarantee))
-        if capability is not TOP:
-            self._check("be notified", capability)
-        self._scheduler._request(self._stage, guarantee, capability)
-
-    def publish(self, output: str, epoch: int, batch: Any) -> None:
-        self._scheduler.publish(output, epoch, batch)
-
-    def _check(self, deed: str, time: Timestamp) -> None:
-        capabilities = self.capabilities
-        if capabilities is None:
-            raise TimeError(f"stage {self._stage.name!r} tried to {deed} at {time} outside a callback")
-        if len(time) != self._depth:
-            raise TimeError(self._wrong_depth(deed, time))
-        for capability in capabilities:
-            if less_equal(capability, time):
-                return
-        held = " or ".join(map(str, capabilities)) or "none (a purge notification may not send)"
-        raise TimeError(
-            f"stage {self._stage.name!r} on worker {self.worker} tried to {deed} at {time}, which is not at or after "
-            f"the capability of the running callback: {held}"
-        )
-
-    def _wrong_depth(self, deed: str, time: Timestamp) -> str:
-        return (
-            f"stage {self._stage.name!r} tried to {deed} at {time}: a time there is an epoch and "
-            f"{self._depth - 1} loop counters"
-        )
 
 
 def _mergeable(batches: list[tuple[Any, int]]) -> int:

@@ -9,6 +9,7 @@ One rule binds them: what a callback sends or asks for must not lie before its o
 of the batch; in `on_notify` the capability that was asked with, which by default is the time asked for.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from limnad.errors import JobError
@@ -24,6 +25,7 @@ class VertexContext(Protocol):
 
     worker: int
     workers: int
+    generation: int
 
     def send(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.send_by`."""
@@ -57,6 +59,11 @@ class Vertex:
         """How many workers the job has."""
         return self._context.workers
 
+    @property
+    def generation(self) -> int:
+        """Which run of the job this is: it grows with every restart."""
+        return self._context.generation
+
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """A batch has arrived.
 
@@ -83,12 +90,42 @@ class Vertex:
         for time in times:
             self.on_notify(time)
 
-    def on_complete(self, epochs: int) -> None:
-        """The first ``epochs`` epochs of the job are complete at this stage, the empty ones included.
+    def on_complete(self, epochs: range) -> None:
+        """These epochs of the job have become complete at this stage, the empty ones included.
 
-        Called when that number has grown. Nothing may be sent from here: no capability is held. For sinks outside all
-        loops.
+        Called when their number has grown, each epoch once and in order. Nothing may be sent from here: no capability
+        is held. For sinks outside all loops.
         """
+
+    def on_commit(self, epochs: int) -> None:
+        """A durable checkpoint covers the first ``epochs`` epochs that `on_complete` has told.
+
+        What a sink has done for them can be shown: no restore will ask for it again.
+        """
+
+    def checkpoint(self) -> Any:
+        """What this vertex remembers besides its `limnad.timely.state.State` attributes; None for nothing.
+
+        The engine stands still for it, and stores what it returns (pickled) while the job runs on: return something
+        that will not be changed.
+        """
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Takes over what `checkpoint` returned; before the first callback.
+
+        After a restore the vertex may be notified of times that it has never seen: requests are restored at every
+        vertex of their stage when the number of workers has changed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} overrides checkpoint but not restore")
+
+    @staticmethod
+    def rescale(states: Sequence[Any], workers: int) -> Sequence[Any]:
+        """Turns what the vertices of all workers returned from `checkpoint` into one state for each of ``workers``.
+
+        A vertex that overrides `checkpoint` and not this cannot change its number of workers.
+        """
+        raise NotImplementedError
 
     def send_by(self, port: int, batch: Any, time: Timestamp) -> None:
         """Sends a batch through an output port.

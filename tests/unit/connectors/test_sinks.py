@@ -36,7 +36,7 @@ def test_each_worker_writes_its_part_of_each_epoch_that_has_rows(tmp_path: Path)
     both[0].on_recv(0, pl.DataFrame({"a": [2]}), (0,))
     both[1].on_recv(0, pl.DataFrame({"a": [3]}), (2,))
     for one in both:
-        one.on_complete(3)
+        one.on_complete(range(3))
     assert files(tmp_path / "out") == ["epoch=00000000/part-0.csv", "epoch=00000002/part-1.csv"]
     assert (tmp_path / "out/epoch=00000000/part-0.csv").read_text() == "a\n1\n2\n"
 
@@ -44,7 +44,7 @@ def test_each_worker_writes_its_part_of_each_epoch_that_has_rows(tmp_path: Path)
 def test_an_epoch_is_not_written_before_it_is_complete(tmp_path: Path) -> None:
     one = sink(tmp_path / "out")
     one.on_recv(0, pl.DataFrame({"a": [1]}), (1,))
-    one.on_complete(1)
+    one.on_complete(range(1))
     assert files(tmp_path) == []
 
 
@@ -52,14 +52,14 @@ def test_an_epoch_is_not_written_before_it_is_complete(tmp_path: Path) -> None:
 def test_formats_of_frames(format: FileFormat, read: Any, tmp_path: Path) -> None:
     one = sink(tmp_path / "out", format)
     one.on_recv(0, pl.DataFrame({"a": [1, 2]}), (0,))
-    one.on_complete(1)
+    one.on_complete(range(1))
     assert read(tmp_path / f"out/epoch=00000000/part-0.{format}").rows() == [(1,), (2,)]
 
 
 def test_records_are_written_as_ndjson_only(tmp_path: Path) -> None:
     one = sink(tmp_path / "out", "ndjson", empty=[])
     one.on_recv(0, [{"a": 1}, "x", [2, None]], (0,))
-    one.on_complete(1)
+    one.on_complete(range(1))
     assert (tmp_path / "out/epoch=00000000/part-0.ndjson").read_text() == '{"a": 1}\n"x"\n[2, null]\n'
     for of_frames in ("csv", "parquet"):
         with pytest.raises(JobError, match="ndjson"):
@@ -69,7 +69,7 @@ def test_records_are_written_as_ndjson_only(tmp_path: Path) -> None:
 def test_runs_are_never_mixed(tmp_path: Path) -> None:
     one = sink(tmp_path, worker=1)
     one.on_recv(0, pl.DataFrame({"a": [1]}), (5,))
-    one.on_complete(6)
+    one.on_complete(range(6))
     for of_frames in ("csv", "parquet"):
         with pytest.raises(InputError, match=r"another run, such as epoch=00000005/part-1\.csv"):
             sink(tmp_path, of_frames)
@@ -88,4 +88,4 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     one = sink(tmp_path / "taken")
     one.on_recv(0, pl.DataFrame({"a": [1]}), (0,))
     with pytest.raises(InputError, match="taken"):
-        one.on_complete(1)
+        one.on_complete(range(1))

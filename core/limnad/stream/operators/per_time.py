@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from limnad.batch import concat, size_bytes
+from limnad.timely.state import TimedBatches
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
@@ -34,22 +35,21 @@ class PerTime(Vertex):
         self._empties = empties
         self._finish = finish
         self._fold = fold
-        self._gathered: dict[Timestamp, list[list[Any]]] = {}
+        self._gathered = TimedBatches(ports=len(empties))
         self._unfolded_bytes: dict[Timestamp, int] = {}
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
-        gathered = self._gathered.get(time)
-        if gathered is None:
-            gathered = self._gathered[time] = [[] for _ in self._empties]
+        if self._gathered.add(time, port, batch):
             self.notify_at(time)
-        gathered[port].append(batch)
         if self._fold is not None:
-            self._fold_if_large(port, gathered, size_bytes(batch), time)
+            self._fold_if_large(port, size_bytes(batch), time)
 
     def on_frontier(self, times: list[Timestamp]) -> None:
         """See `Vertex.on_frontier`."""
         for time in times:
+            if time not in self._gathered:  # Asked for by another worker's vertex, before a restore.
+                continue
             inputs = [
                 concat(batches) if batches else empty
                 for batches, empty in zip(self._gathered.pop(time), self._empties, strict=True)
@@ -57,10 +57,11 @@ class PerTime(Vertex):
             self._unfolded_bytes.pop(time, None)
             self.send_by(0, self._finish(*inputs), time)
 
-    def _fold_if_large(self, port: int, gathered: list[list[Any]], size: int, time: Timestamp) -> None:
+    def _fold_if_large(self, port: int, size: int, time: Timestamp) -> None:
         assert self._fold is not None
         total = self._unfolded_bytes.get(time, 0) + size
-        if total > FOLD_BYTES and len(gathered[port]) > 1:
-            gathered[port] = [self._fold(concat(gathered[port]))]
+        gathered = self._gathered.get(time, port)
+        if total > FOLD_BYTES and len(gathered) > 1:
+            self._gathered.replace(time, port, self._fold(concat(gathered)))
             total = 0
         self._unfolded_bytes[time] = total

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from limnad.batch import concat
+from limnad.timely.state import KeyedState, TimedBatches
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
@@ -17,22 +19,19 @@ class Scan(Vertex):
     def __init__(self, initial: Callable[[], Any], step: Callable[[Any, Any], tuple[Any, Any]]) -> None:
         self._initial = initial
         self._step = step
-        self._states: dict[Any, Any] = {}
-        self._waiting: dict[Timestamp, list[tuple[Any, Any]]] = {}
+        self._states = KeyedState[Any, Any]("states")
+        self._waiting = TimedBatches("waiting")
 
     def on_recv(self, port: int, batch: list[tuple[Any, Any]], time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
-        waiting = self._waiting.get(time)
-        if waiting is None:
-            self._waiting[time] = list(batch)
+        if self._waiting.add(time, port, batch):
             self.notify_at(time)
-        else:
-            waiting.extend(batch)
 
     def on_frontier(self, times: list[Timestamp]) -> None:
         """See `Vertex.on_frontier`."""
         for time in times:
-            self.send_by(0, self._run(self._waiting.pop(time)), time)
+            (batches,) = self._waiting.pop(time)
+            self.send_by(0, self._run(concat(batches)) if batches else [], time)
 
     def _run(self, records: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         states, results = self._states, []

@@ -1,0 +1,271 @@
+"""A job that is checkpointed, killed and restored, in one process, every step decided by one seed.
+
+A `Recovery` runs one generation of workers after the other. Within a generation the real leader's machine
+(`limnad.cluster.checkpoints`) asks for checkpoints, the real workers halt and capture, and a store in memory takes
+their parts, now and then late, now and then not at all. Whenever the test says so, all workers are gone at once, and a
+new generation, perhaps of another width, starts from the newest checkpoint that is complete.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit
+from limnad.cluster.checkpoints import Effect as LeaderEffect
+from limnad.cluster.effects import Captured, Effect, Marker, Publish
+from limnad.cluster.worker import Worker
+from limnad.stream.flow import BuiltFlow
+from limnad.testing.simulation import LinkName, Simulation, SimulationError
+from limnad.timely.snapshot import Part, Snapshot
+from limnad.timely.source import Source
+from limnad.timely.state import Piece
+
+LEADER = -1
+"""The leader's number as a sender on links."""
+
+Published = tuple[str, int, Any]
+"""``(output, epoch, rows)``."""
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Complete checkpoints by number.
+
+    Attributes:
+        manifests: For each its parts, and how many checkpoints were tried when it was made.
+    """
+
+    manifests: dict[int, Sequence[Part]] = field(default_factory=dict)
+
+    def newest(self) -> tuple[int, Sequence[Part]]:
+        """The greatest number and its parts; 0 and none if there is no checkpoint."""
+        number = max(self.manifests, default=0)
+        return number, self.manifests.get(number, ())
+
+
+class Generation(Simulation):
+    """One generation of workers with its leader. Arguments: see `Recovery` and `Simulation`."""
+
+    def __init__(self, recovery: Recovery, workers: int, seed: int, number: int) -> None:
+        self._recovery = recovery
+        self._restored = recovery.restored_parts()
+        self.number = number
+        self.leader = Checkpoints(
+            workers, next_number=recovery.next_checkpoint, interval_s=recovery.interval_ticks, timeout_s=2_000
+        )
+        self.log: list[Published] = []
+        self._cut: dict[int, int] = {}
+        self._writing: list[tuple[Captured, int]] = []
+        self._committing: Commit | None = None
+        super().__init__(
+            recovery.built.graph,
+            recovery.make_sources,
+            workers,
+            seed,
+            make_worker=recovery.make_worker,
+            check=recovery.check,
+        )
+
+    def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
+        """See `Simulation.make`."""
+        built = self._recovery.built
+        return make_worker(
+            built.graph, index, workers, self._recovery.make_sources(), self.accumulation, generation=self.number
+        )
+
+    def begin(self, worker: Worker) -> None:
+        """See `Simulation.begin`."""
+        worker.start(self._restored)
+
+    @property
+    def settled(self) -> bool:
+        """See `Simulation.settled`."""
+        return super().settled and not self._writing and self._committing is None
+
+    def choices(self) -> list[Any]:
+        """See `Simulation.choices`."""
+        more: list[Any] = [self._store] if self._writing else []
+        return [*super().choices(), *more, *([self._commit] if self._committing else [])]
+
+    def advance(self) -> None:
+        """See `Simulation.advance`."""
+        if all(worker.finished for worker in self.workers):
+            self.leader.interval_s = None
+        self._lead(self.leader.tick(self.tick))
+        super().advance()
+
+    def route(self, sender: int, effect: Effect) -> None:
+        """See `Simulation.route`."""
+        match effect:
+            case Marker():
+                self.send((sender, effect.peer, "data"), effect)
+            case Captured():
+                if sender == 0:
+                    self._cut[effect.checkpoint] = len(self.log)
+                self._writing.append((effect, sender))
+            case Publish(output, epoch, batch):
+                self.log.append((output, epoch, batch))
+                self._recovery.seen.append((output, epoch, batch))
+            case _:
+                super().route(sender, effect)
+
+    def receive(self, worker: Worker, sender: int, message: Any) -> None:
+        """See `Simulation.receive`."""
+        match message:
+            case Marker(_, sequence, checkpoint):
+                worker.marker_arrived(sender, sequence, checkpoint)
+            case Begin(checkpoint):
+                worker.begin_checkpoint(checkpoint)
+            case Abort(checkpoint):
+                worker.abort_checkpoint(checkpoint)
+            case Announce(checkpoint):
+                worker.checkpoint_committed(checkpoint)
+            case _:
+                super().receive(worker, sender, message)
+
+    def checkpoint(self) -> None:
+        """Asks the leader for a checkpoint."""
+        self._lead(self.leader.ask(self.tick))
+
+    # -- the leader and the store --------------------------------------------------------------------------------------
+
+    def _lead(self, effects: Sequence[LeaderEffect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Commit):
+                self._committing = effect
+                continue
+            if isinstance(effect, Announce):
+                self._recovery.released.extend(self.take_committed(effect.checkpoint))
+            for worker in self.workers:
+                name: LinkName = (LEADER, worker.index, "control")
+                self.send(name, effect)
+        self._recovery.next_checkpoint = self.leader.next_number
+
+    def take_committed(self, checkpoint: int) -> list[Published]:
+        """What was published before a checkpoint and not released yet."""
+        cut = self._cut[checkpoint]
+        released, self.log = self.log[:cut], self.log[cut:]
+        self._cut = {number: at - cut for number, at in self._cut.items() if number > checkpoint}
+        return released
+
+    def _store(self) -> None:
+        captured, worker = self._writing.pop(self._random.randrange(len(self._writing)))
+        part = materialize(captured.snapshot, self._recovery.previous_part(worker, self.number))
+        if self._random.random() < self._recovery.store_failures:
+            self._lead(self.leader.failed(captured.checkpoint, "the store said no", self.tick))
+        else:
+            self._lead(self.leader.stored(worker, captured.checkpoint, part, self.tick))
+
+    def _commit(self) -> None:
+        commit, self._committing = self._committing, None
+        assert commit is not None
+        self._recovery.store.manifests[commit.checkpoint] = commit.parts
+        self._recovery.made_by[commit.checkpoint] = self.number
+        self._lead(self.leader.commit_done(commit.checkpoint, self.tick))
+
+    def crash(self) -> None:
+        """All workers and the leader are gone. A manifest on its way may have arrived all the same."""
+        if self._committing is not None and self._random.random() < 0.5:
+            commit = self._committing
+            self._recovery.store.manifests[commit.checkpoint] = commit.parts
+            self._recovery.made_by[commit.checkpoint] = self.number
+            self._recovery.released.extend(self.take_committed(commit.checkpoint))
+
+
+class Recovery:
+    """A job and the generations that run it.
+
+    Args:
+        built: The job.
+        make_sources: Makes the sources anew, by input stage name.
+        seed: Decides everything.
+        interval_ticks: From one checkpoint to the next; None for none.
+        store_failures: How likely a part cannot be stored.
+        make_worker: The worker machine's class; tests put mutants here.
+        check: Whether to check the invariants of the progress protocol at each tick.
+
+    Attributes:
+        store: What is durable.
+        released: What readers of committed output have seen, in order.
+        seen: What readers of eager output have seen, in order.
+    """
+
+    def __init__(
+        self,
+        built: BuiltFlow,
+        make_sources: Callable[[], Mapping[str, Source]],
+        seed: int = 0,
+        *,
+        interval_ticks: float | None = 50,
+        store_failures: float = 0.0,
+        make_worker: type[Worker] = Worker,
+        check: bool = True,
+    ) -> None:
+        self.built = built
+        self.make_sources = make_sources
+        self.seed = seed
+        self.interval_ticks = interval_ticks
+        self.store_failures = store_failures
+        self.make_worker = make_worker
+        self.check = check
+        self.store = MemoryStore()
+        self.released: list[Published] = []
+        self.seen: list[Published] = []
+        self.next_checkpoint = 1
+        self.made_by: dict[int, int] = {}
+        self.generations = 0
+
+    def start(self, workers: int) -> Generation:
+        """A new generation, from the newest complete checkpoint or from the beginning."""
+        self.generations += 1
+        return Generation(self, workers, self.seed * 1_000_003 + self.generations, self.generations)
+
+    def run(self, workers: int, ticks: int | None = None, max_ticks: int = 1_000_000) -> bool:
+        """Runs one generation to its end, or kills it after so many ticks; whether it has finished."""
+        generation = self.start(workers)
+        limit = max_ticks if ticks is None else ticks
+        while not generation.settled and generation.tick < limit:
+            generation.advance()
+        finished = generation.settled
+        if finished:
+            if not all(worker.finished for worker in generation.workers):
+                raise SimulationError(f"seed {self.seed}: at rest at tick {generation.tick}, but not finished")
+            self.released.extend(generation.log)
+        elif ticks is None:
+            raise SimulationError(f"seed {self.seed}: not finished after {max_ticks} ticks")
+        else:
+            generation.crash()
+        return finished
+
+    def restored_parts(self) -> Sequence[Part]:
+        """What a new generation starts from."""
+        return self.store.newest()[1]
+
+    def previous_part(self, worker: int, generation: int) -> Part | None:
+        """The same worker's part of the newest checkpoint of the same generation."""
+        number, parts = self.store.newest()
+        return parts[worker] if parts and self.made_by[number] == generation else None
+
+
+def materialize(snapshot: Snapshot, previous: Part | None) -> Part:
+    """What is stored of a snapshot; pieces that have not changed are those of the previous checkpoint."""
+    states: dict[Any, tuple[int, Sequence[Piece]]] = {}
+    for key, state in snapshot.states.items():
+        before = {piece.groups: piece for piece in previous.states[key][1]} if previous is not None else {}
+        pieces = [before[piece.groups] if piece.batch is None else piece for piece in state.capture.pieces()]
+        states[key] = (state.version, pieces)
+    return Part(
+        snapshot.worker,
+        snapshot.workers,
+        snapshot.generation,
+        snapshot.epochs_opened,
+        snapshot.waiting,
+        snapshot.requests,
+        snapshot.partitions,
+        snapshot.completed,
+        states,
+        copy.deepcopy(snapshot.custom),
+    )

@@ -1,0 +1,146 @@
+"""What one worker's vertices hold and are owed: taken for a checkpoint, given back by a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from limnad.timely.graph import LogicalGraph, PartitionFunction, Stage
+from limnad.timely.scheduler import Scheduler
+from limnad.timely.snapshot import Part, Request, Snapshot, StateCapture, Waiting, share_of
+from limnad.timely.state import Piece, Share, State, StateError, states_of
+from limnad.timely.vertex import Vertex
+
+
+class Keeper:
+    """Looks after what is on one worker.
+
+    Args:
+        graph: The job's graph.
+        scheduler: It has been started: its vertices are there.
+    """
+
+    def __init__(self, graph: LogicalGraph, scheduler: Scheduler) -> None:
+        self._graph = graph
+        self._scheduler = scheduler
+        self._worker = scheduler.worker
+        self._workers = scheduler.workers
+        self._vertices = [
+            (stage, vertex, states_of(vertex, stage.name))
+            for stage, vertex in zip(graph.stages, scheduler.vertices, strict=True)
+            if vertex is not None
+        ]
+
+    # -- taking --------------------------------------------------------------------------------------------------------
+
+    def capture(self, snapshot: Snapshot) -> None:
+        """Adds all that the vertices hold and are owed, by reference. No outgoing buffer may be open.
+
+        Raises:
+            VertexFailure: A vertex's own `checkpoint` raised.
+        """
+        scheduler = self._scheduler
+        snapshot.epochs_opened = scheduler.epochs_opened
+        snapshot.waiting.extend(
+            Waiting(connector, time, batch)
+            for (connector, time), batches in scheduler.queues.items()
+            for batch, _ in batches
+        )
+        snapshot.requests.extend(self._requests())
+        for index, epochs in scheduler.completed.items():
+            snapshot.completed[self._graph.stages[index].name] = epochs
+        for stage, vertex, states in self._vertices:
+            for name, state in states.items():
+                snapshot.states[stage.name, name] = StateCapture(state.version, state.capture())
+            if type(vertex).checkpoint is not Vertex.checkpoint:
+                snapshot.custom[stage.name] = scheduler.outside_time(stage, "checkpoint", vertex.checkpoint)
+
+    def _requests(self) -> list[Request]:
+        """All that is owed, what is due already included."""
+        owed = [
+            (stage.index, guarantee, capabilities)
+            for stage in self._graph.stages
+            for guarantee, capabilities in self._scheduler.requests[stage.index].items()
+        ]
+        owed += [(index, time, frozenset(held)) for (index, time), held in self._scheduler.due_capabilities.items()]
+        return [
+            Request(self._graph.stages[index].name, guarantee, capability)
+            for index, guarantee, capabilities in owed
+            for capability in sorted(capabilities)
+        ]
+
+    def committed(self, completed: Mapping[str, int]) -> None:
+        """A checkpoint is durable; ``completed`` is what this worker's snapshot said.
+
+        Raises:
+            VertexFailure: A vertex's `on_commit` raised.
+        """
+        for stage, vertex, states in self._vertices:
+            for state in states.values():
+                state.committed()
+            if stage.name in completed:
+                self._scheduler.outside_time(stage, "on_commit", vertex.on_commit, completed[stage.name])
+
+    # -- giving back ---------------------------------------------------------------------------------------------------
+
+    def restore(self, parts: Sequence[Part]) -> None:
+        """Takes over this worker's share of a checkpoint, before anything has happened.
+
+        Raises:
+            StateError: A state cannot be restored, or cannot change its number of workers.
+            VertexFailure: A vertex's own `restore` raised.
+        """
+        scheduler = self._scheduler
+        same = len(parts) == self._workers
+        scheduler.open_epochs(max(part.epochs_opened for part in parts))
+        for part in parts:
+            for waiting in part.waiting:
+                connector = self._graph.connectors[waiting.connector]
+                mine = self._share(part, connector.partition, waiting.batch)
+                if mine is not None:
+                    scheduler.progress.add(connector.index, waiting.time, 1)
+                    scheduler.deliver(connector.index, waiting.time, mine)
+            if not same or part.worker == self._worker:
+                for request in part.requests:
+                    scheduler.request(self._graph.stage(request.stage), request.guarantee, request.capability)
+        for index in scheduler.completed:
+            counts = [part.completed.get(self._graph.stages[index].name, 0) for part in parts]
+            scheduler.completed[index] = counts[self._worker] if same else min(counts)
+        for stage, vertex, states in self._vertices:
+            self._restore_states(stage, states, parts)
+            self._restore_custom(stage, vertex, parts)
+
+    def _share(self, part: Part, partition: PartitionFunction | None, batch: Any) -> Any | None:
+        return share_of(partition, batch, part.worker, part.workers, self._worker, self._workers)
+
+    def _restore_states(self, stage: Stage, states: Mapping[str, State], parts: Sequence[Part]) -> None:
+        stored = {name for part in parts for of_stage, name in part.states if of_stage == stage.name}
+        if gone := sorted(stored - states.keys()):
+            raise StateError(f"stage {stage.name!r} has no state {gone[0]!r} any more, but the checkpoint holds one")
+        for name in sorted(stored):
+            version, pieces = 0, []
+            for part in parts:
+                version, stored_pieces = part.states.get((stage.name, name), (version, ()))
+                pieces += [mine for piece in stored_pieces if (mine := self._piece(stage, part, piece)) is not None]
+            share = Share(version, pieces, self._worker, self._workers)
+            self._scheduler.outside_time(stage, "restore", states[name].restore, share)
+
+    def _piece(self, stage: Stage, part: Part, piece: Piece) -> Piece | None:
+        """This worker's share of a piece, if the piece does not say by itself whose its rows are."""
+        if piece.port is None:
+            return piece
+        mine = self._share(part, self._graph.inputs[stage.index][piece.port].partition, piece.batch)
+        return None if mine is None else Piece(mine, None, piece.port, piece.time)
+
+    def _restore_custom(self, stage: Stage, vertex: Vertex, parts: Sequence[Part]) -> None:
+        given: Sequence[Any] = [part.custom[stage.name] for part in parts if stage.name in part.custom]
+        if not given:
+            return
+        if len(parts) != self._workers:
+            if type(vertex).rescale is Vertex.rescale:
+                raise StateError(
+                    f"stage {stage.name!r} keeps state that is not by key, and does not say how to spread it over "
+                    f"{self._workers} workers instead of {len(parts)}: give its vertex a rescale(states, workers)"
+                )
+            given = vertex.rescale(given, self._workers)
+        self._scheduler.outside_time(stage, "restore", vertex.restore, given[self._worker])

@@ -1,0 +1,71 @@
+"""Checkpoint, kill, restore, at every step, on every number of workers: outputs are those of a run without faults."""
+
+import os
+from random import Random
+
+import pytest
+
+from limnad.testing import run
+from tests.helpers.flows import FLOWS, in_order
+from tests.helpers.recovering import Expected, check_outputs, recovery
+
+SEEDS = int(os.environ.get("LIMNAD_SEEDS", "40"))
+EVERY = int(os.environ.get("LIMNAD_EVERY", "7"))
+
+
+def expected(name: str) -> Expected:
+    flow, epochs = FLOWS[name]
+    outputs = in_order(run(flow, {"numbers": epochs}, workers=1).outputs)
+    return {(output, epoch): rows for output, by_epoch in outputs.items() for epoch, rows in by_epoch.items()}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_checkpoints_change_nothing(name: str) -> None:
+    flow, epochs = FLOWS[name]
+    for seed in range(SEEDS):
+        done = recovery(flow, epochs, seed, interval_ticks=20)
+        assert done.run(workers=1 + seed % 5)
+        check_outputs(done, expected(name))
+        assert done.store.manifests
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_random_kills(name: str) -> None:
+    flow, epochs = FLOWS[name]
+    wanted = expected(name)
+    for seed in range(SEEDS):
+        random = Random(seed)
+        done = recovery(flow, epochs, seed, interval_ticks=random.choice([5, 10, 40, 100]), store_failures=0.1)
+        for _ in range(random.randrange(1, 5)):
+            if done.run(random.choice([1, 2, 3, 5]), ticks=random.randrange(1, 400)):
+                break
+        else:
+            done.run(random.choice([1, 2, 3, 5]))
+        check_outputs(done, wanted)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+@pytest.mark.parametrize("before", [1, 3])
+def test_a_checkpoint_and_a_crash_at_every_step(before: int, after: int) -> None:
+    """Two nested loops, three epochs in flight; how long after the checkpoint the crash comes is left to the seed."""
+    flow, epochs = FLOWS["collatz"]
+    wanted = expected("collatz")
+    step = first = 1 + (before + after) % EVERY
+    while True:
+        done = recovery(flow, epochs, seed=step, interval_ticks=None, check=False)
+        generation = done.start(before)
+        while not generation.settled and generation.tick < step:
+            generation.advance()
+        if generation.settled:
+            break
+        generation.checkpoint()
+        while not done.store.manifests:
+            generation.advance()
+        for _ in range(step % 50):
+            if not generation.settled:
+                generation.advance()
+        generation.crash()
+        done.run(after)
+        check_outputs(done, wanted)
+        step += EVERY
+    assert step > first + 20 * EVERY
