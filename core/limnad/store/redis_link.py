@@ -85,16 +85,15 @@ class Link:
         self.timing = timing
         self._clock = clock
         self._sleep = sleep
-        self._client: Any = redis.Redis(  # its types are those of many commands at once
-            **arguments,
-            socket_timeout=timing.timeout_s,
-            socket_connect_timeout=timing.timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            socket_read_size=1 << 16,
-        )
-        # After a lost connection it may be another server, or the same with another configuration.
-        self._unknown = True
+        options: dict[str, Any] = {
+            "socket_timeout": timing.timeout_s,
+            "socket_connect_timeout": timing.timeout_s,
+            "retry": Retry(NoBackoff(), 0),  # we do that, and say so
+            "protocol": 2,
+            "socket_read_size": 1 << 16,
+            "redis_connect_func": self._connected,
+        }
+        self._client: Any = redis.Redis(**arguments, **options)
 
     def call(self, *command: Any) -> Any:
         """One command; see `calls`."""
@@ -115,9 +114,6 @@ class Link:
         self._client.close()
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
-        if self._unknown:
-            check_safe(self.memory(), self.where)
-            self._unknown = False
         if len(commands) == 1:
             return [self._client.execute_command(*commands[0])]
         with self._client.pipeline(transaction=False) as pipeline:
@@ -130,10 +126,16 @@ class Link:
                 raise answer
         return answers
 
-    def memory(self) -> dict[str, Any]:
-        """What the server says about its memory. Not repeated."""
-        info: dict[str, Any] = self._client.execute_command("INFO", "memory")
-        return info
+    def _connected(self, connection: Any) -> None:
+        """Each new connection may lead to another server, or to the same with another configuration."""
+        connection.on_connect()
+        connection.send_command("INFO", "memory")
+        lines = connection.read_response().decode().splitlines()
+        try:
+            check_safe(dict(line.split(":", 1) for line in lines if ":" in line), self.where)
+        except Unsafe:
+            connection.disconnect()  # or it would pass for one that was checked
+            raise
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         deadline_s = self._clock() + self.timing.patience_s
@@ -144,7 +146,6 @@ class Link:
             except RedisError as error:
                 if not passes(error):
                     raise self._translated(error) from error
-                self._unknown = True
                 wait_s = longest_s * random.random()
                 if self._clock() + wait_s >= deadline_s:
                     raise Unavailable(
@@ -174,19 +175,19 @@ def _said(error: RedisError) -> str:
     return str(error) or type(error).__name__
 
 
-def check_safe(memory: Mapping[str, Any], where: str) -> None:
+def check_safe(memory: Mapping[str, str], where: str) -> None:
     """Refuses a Redis that drops our keys when its memory is full.
 
     The policies ``volatile-*`` drop only keys that expire, and ours never do: to us they are ``noeviction``.
 
-    >>> check_safe({"maxmemory": 0, "maxmemory_policy": "allkeys-lru"}, "here")
-    >>> check_safe({"maxmemory": 1, "maxmemory_policy": "volatile-lru"}, "here")
+    >>> check_safe({"maxmemory": "0", "maxmemory_policy": "allkeys-lru"}, "here")
+    >>> check_safe({"maxmemory": "1", "maxmemory_policy": "volatile-lru"}, "here")
 
     Raises:
         Unsafe: It does.
     """
-    policy = str(memory.get("maxmemory_policy", "unknown"))
-    if int(memory.get("maxmemory", 0)) and policy != "noeviction" and not policy.startswith("volatile-"):
+    policy = memory.get("maxmemory_policy", "unknown")
+    if int(memory.get("maxmemory", "0")) and policy != "noeviction" and not policy.startswith("volatile-"):
         raise Unsafe(
             f"{where} drops keys when its memory is full (maxmemory-policy {policy}), and so would lose checkpoints: "
             "set maxmemory-policy to noeviction"
