@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import barrier, exchange, operators, scaling, tracker, wordcount
+from benchmarks import barrier, exchange, operators, scaling, store, tracker, wordcount
 from benchmarks.harness import Row, Settings, Unavailable, say
 from benchmarks.processes import ROOT
 from benchmarks.report import machine, put_into, section, table
@@ -16,6 +16,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "operators": operators.rows,
     "tracker": tracker.rows,
     "scaling": scaling.rows,
+    "store": store.rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -1,0 +1,54 @@
+"""Where checkpoints and a job's small records live: in Redis, or in a directory. This package does IO.
+
+Two interfaces: a `Ledger` of small records with compare-and-set, and `Chunks`, immutable bytes under names made from
+their content. `open_store` opens both from one URL; `Store.job` gives each job its own. Upon the two stand, knowing
+nothing of what is behind them: `Checkpoints` (which there are), `retain` (how they end) and `Identity` (whether the
+store is still the one it was).
+
+What must never live here: what a checkpoint means. Nothing of dataflow is known, bytes are bytes.
+"""
+
+from limnad.store.checkpoints import Checkpoints, Manifest
+from limnad.store.errors import (
+    BadUrl,
+    ChunkCorrupt,
+    ChunkMissing,
+    Conflict,
+    Full,
+    LostState,
+    StoreError,
+    Unavailable,
+    Unsafe,
+)
+from limnad.store.identity import Identity, Witness
+from limnad.store.interface import ABSENT, ChunkRef, Chunks, Durability, Ledger, Record, Space, Store, Version
+from limnad.store.opening import open_store
+from limnad.store.retention import Swept, retain
+
+__all__ = [
+    "ABSENT",
+    "BadUrl",
+    "Checkpoints",
+    "ChunkCorrupt",
+    "ChunkMissing",
+    "ChunkRef",
+    "Chunks",
+    "Conflict",
+    "Durability",
+    "Full",
+    "Identity",
+    "Ledger",
+    "LostState",
+    "Manifest",
+    "Record",
+    "Space",
+    "Store",
+    "StoreError",
+    "Swept",
+    "Unavailable",
+    "Unsafe",
+    "Version",
+    "Witness",
+    "open_store",
+    "retain",
+]
