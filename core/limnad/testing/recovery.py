@@ -8,20 +8,19 @@ new generation, perhaps of another width, starts from the newest checkpoint that
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit
 from limnad.cluster.checkpoints import Effect as LeaderEffect
 from limnad.cluster.effects import Captured, Effect, Marker, Publish
+from limnad.cluster.parts import PartRecord, read_part, write_part
 from limnad.cluster.worker import Worker
 from limnad.stream.flow import BuiltFlow
 from limnad.testing.simulation import LinkName, Simulation, SimulationError
-from limnad.timely.snapshot import Part, Snapshot
 from limnad.timely.source import Source
-from limnad.timely.state import Piece
 
 LEADER = -1
 """The leader's number as a sender on links."""
@@ -35,12 +34,26 @@ class MemoryStore:
     """Complete checkpoints by number.
 
     Attributes:
-        manifests: For each its parts, and how many checkpoints were tried when it was made.
+        manifests: For each its parts.
+        chunks: The contents of all chunks, by name.
     """
 
-    manifests: dict[int, Sequence[Part]] = field(default_factory=dict)
+    manifests: dict[int, Sequence[PartRecord]] = field(default_factory=dict)
+    chunks: dict[str, bytes] = field(default_factory=dict)
 
-    def newest(self) -> tuple[int, Sequence[Part]]:
+    def put(self, datas: Iterable[bytes]) -> list[str]:
+        """Keeps chunks; see `limnad.cluster.parts.Put`."""
+        names = []
+        for data in datas:
+            names.append(sha256(data).hexdigest())
+            self.chunks[names[-1]] = data
+        return names
+
+    def get(self, names: Iterable[str]) -> Iterable[bytes]:
+        """See `limnad.cluster.parts.Get`."""
+        return [self.chunks[name] for name in names]
+
+    def newest(self) -> tuple[int, Sequence[PartRecord]]:
         """The greatest number and its parts; 0 and none if there is no checkpoint."""
         number = max(self.manifests, default=0)
         return number, self.manifests.get(number, ())
@@ -51,7 +64,6 @@ class Generation(Simulation):
 
     def __init__(self, recovery: Recovery, workers: int, seed: int, number: int) -> None:
         self._recovery = recovery
-        self._restored = recovery.restored_parts()
         self.number = number
         self.leader = Checkpoints(
             workers, next_number=recovery.next_checkpoint, interval_s=recovery.interval_ticks, timeout_s=2_000
@@ -78,7 +90,9 @@ class Generation(Simulation):
 
     def begin(self, worker: Worker) -> None:
         """See `Simulation.begin`."""
-        worker.start(self._restored)
+        _, records = self._recovery.store.newest()
+        get = self._recovery.store.get
+        worker.start([read_part(record, get, worker.index, worker.workers) for record in records])
 
     @property
     def settled(self) -> bool:
@@ -153,7 +167,9 @@ class Generation(Simulation):
 
     def _store(self) -> None:
         captured, worker = self._writing.pop(self._random.randrange(len(self._writing)))
-        part = materialize(captured.snapshot, self._recovery.previous_part(worker, self.number))
+        part = write_part(
+            captured.snapshot, self._recovery.store.put, self._recovery.previous_part(worker, self.number)
+        )
         if self._random.random() < self._recovery.store_failures:
             self._lead(self.leader.failed(captured.checkpoint, "the store said no", self.tick))
         else:
@@ -240,32 +256,7 @@ class Recovery:
             generation.crash()
         return finished
 
-    def restored_parts(self) -> Sequence[Part]:
-        """What a new generation starts from."""
-        return self.store.newest()[1]
-
-    def previous_part(self, worker: int, generation: int) -> Part | None:
+    def previous_part(self, worker: int, generation: int) -> PartRecord | None:
         """The same worker's part of the newest checkpoint of the same generation."""
         number, parts = self.store.newest()
         return parts[worker] if parts and self.made_by[number] == generation else None
-
-
-def materialize(snapshot: Snapshot, previous: Part | None) -> Part:
-    """What is stored of a snapshot; pieces that have not changed are those of the previous checkpoint."""
-    states: dict[Any, tuple[int, Sequence[Piece]]] = {}
-    for key, state in snapshot.states.items():
-        before = {piece.groups: piece for piece in previous.states[key][1]} if previous is not None else {}
-        pieces = [before[piece.groups] if piece.batch is None else piece for piece in state.capture.pieces()]
-        states[key] = (state.version, pieces)
-    return Part(
-        snapshot.worker,
-        snapshot.workers,
-        snapshot.generation,
-        snapshot.epochs_opened,
-        snapshot.waiting,
-        snapshot.requests,
-        snapshot.partitions,
-        snapshot.completed,
-        states,
-        copy.deepcopy(snapshot.custom),
-    )

@@ -133,7 +133,7 @@ class Keeper:
         return None if mine is None else Piece(mine, None, piece.port, piece.time)
 
     def _restore_custom(self, stage: Stage, vertex: Vertex, parts: Sequence[Part]) -> None:
-        given: Sequence[Any] = [part.custom[stage.name] for part in parts if stage.name in part.custom]
+        given = {part.worker: part.custom[stage.name] for part in parts if stage.name in part.custom}
         if not given:
             return
         if len(parts) != self._workers:
@@ -142,5 +142,6 @@ class Keeper:
                     f"stage {stage.name!r} keeps state that is not by key, and does not say how to spread it over "
                     f"{self._workers} workers instead of {len(parts)}: give its vertex a rescale(states, workers)"
                 )
-            given = vertex.rescale(given, self._workers)
+            states = [given[worker] for worker in sorted(given)]
+            given = dict(enumerate(vertex.rescale(states, self._workers)))
         self._scheduler.outside_time(stage, "restore", vertex.restore, given[self._worker])

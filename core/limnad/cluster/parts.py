@@ -1,0 +1,347 @@
+"""What a checkpoint is made of as bytes: one record for each worker, and the chunks that the records refer to.
+
+A batch is encoded as on the wire. Blocks of key groups, and whatever is large, are chunks of their own, so that what
+has not changed is shared between checkpoints; the rest is bundled. Reading and writing chunks is left to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from limnad.batch import KEY_GROUPS, decode, encode, worker_of
+from limnad.timely.snapshot import Part, PartitionState, Request, Snapshot, Waiting
+from limnad.timely.state import Piece
+from limnad.timely.timestamp import Timestamp
+
+BUNDLE_BYTES = 1 << 20
+"""Small batches share a chunk up to this size; a larger one has its own."""
+
+Put = Callable[[Iterable[bytes]], list[str]]
+"""Stores chunks; returns their names in the same order."""
+
+Get = Callable[[Iterable[str]], Iterable[bytes]]
+"""The contents of chunks, in the same order."""
+
+
+class PartError(Exception):
+    """A part cannot be written as it was captured, or what was read is no part."""
+
+
+class Blob(msgspec.Struct, array_like=True, frozen=True):
+    """Where an encoded batch lies.
+
+    Attributes:
+        chunk: The chunk's name.
+        start: Its first byte in the chunk.
+        size: How many bytes.
+        encoding: See `limnad.batch.Encoding`.
+    """
+
+    chunk: str
+    start: int
+    size: int
+    encoding: int
+
+
+class WaitingRecord(msgspec.Struct, array_like=True, frozen=True):
+    """See `limnad.timely.snapshot.Waiting`."""
+
+    connector: int
+    time: Timestamp
+    blob: Blob
+
+
+class PieceRecord(msgspec.Struct, array_like=True, frozen=True):
+    """See `limnad.timely.state.Piece`."""
+
+    blob: Blob
+    groups: tuple[int, int] | None
+    port: int | None
+    time: Timestamp | None
+
+
+class StateRecord(msgspec.Struct, array_like=True):
+    """One state of one stage's vertex."""
+
+    stage: str
+    name: str
+    version: int
+    pieces: list[PieceRecord]
+
+
+class PartitionRecord(msgspec.Struct, array_like=True, frozen=True):
+    """See `limnad.timely.snapshot.PartitionState`."""
+
+    stage: str
+    partition: str
+    epoch: int
+    position: dict[str, Any] | None
+
+
+class RequestRecord(msgspec.Struct, array_like=True, frozen=True):
+    """See `limnad.timely.snapshot.Request`."""
+
+    stage: str
+    guarantee: Timestamp
+    capability: Timestamp
+
+
+class PartRecord(msgspec.Struct):
+    """One worker's part of a checkpoint. Attributes: see `limnad.timely.snapshot.Part`."""
+
+    worker: int
+    workers: int
+    generation: int
+    epochs_opened: int
+    waiting: list[WaitingRecord]
+    requests: list[RequestRecord]
+    partitions: list[PartitionRecord]
+    completed: dict[str, int]
+    states: list[StateRecord]
+    custom: dict[str, Blob]
+
+    def blobs(self) -> Iterator[Blob]:
+        """All that it refers to."""
+        yield from (waiting.blob for waiting in self.waiting)
+        yield from (piece.blob for state in self.states for piece in state.pieces)
+        yield from self.custom.values()
+
+    def chunks(self) -> set[str]:
+        """The names of the chunks it refers to."""
+        return {blob.chunk for blob in self.blobs()}
+
+
+def write_part(snapshot: Snapshot, put: Put, previous: PartRecord | None = None) -> PartRecord:
+    """Stores what a worker has captured.
+
+    Args:
+        snapshot: Its captures are used up.
+        put: Stores chunks.
+        previous: The same worker's part of the last checkpoint that was committed in this generation: pieces that have
+            not changed since are taken from there. The caller sees to it that their chunks stay.
+
+    Raises:
+        PartError: There is no such piece.
+        TypeError: A value cannot be encoded.
+    """
+    writer = _Writer(previous)
+    names = put(writer.chunks(snapshot))
+    return writer.record(snapshot, names)
+
+
+class _Writer:
+    """Turns a snapshot into chunks while they are asked for, and remembers which batch went where."""
+
+    def __init__(self, previous: PartRecord | None) -> None:
+        self._before: dict[tuple[str, str], dict[tuple[int, int] | None, Blob]] = {}
+        if previous is not None:
+            for state in previous.states:
+                blobs = {piece.groups: piece.blob for piece in state.pieces}
+                self._before[state.stage, state.name] = blobs
+        self._places: list[tuple[int, int, int, int]] = []  # chunk, start, size, encoding
+        self._slots: list[Callable[[Blob], None]] = []
+        self._bundle: list[bytes] = []
+        self._bundled: list[int] = []
+        self._bundle_bytes = 0
+        self._chunks = 0
+        self._waiting: list[WaitingRecord] = []
+        self._states: list[StateRecord] = []
+        self._custom: dict[str, Blob] = {}
+
+    def chunks(self, snapshot: Snapshot) -> Iterator[bytes]:
+        for waiting in snapshot.waiting:
+            yield from self._add(waiting.batch, self._waits(waiting))
+        for (stage, name), state in snapshot.states.items():
+            record = StateRecord(stage, name, state.version, [])
+            self._states.append(record)
+            for piece in state.capture.pieces():
+                if piece.batch is None:
+                    self._keep(record, piece)
+                elif len(piece.batch):
+                    yield from self._add(piece.batch, self._piece(record, piece), alone=piece.groups is not None)
+        for stage, custom in snapshot.custom.items():
+            yield from self._add([custom], self._own(stage))
+        yield from self._close_bundle()
+
+    def record(self, snapshot: Snapshot, names: list[str]) -> PartRecord:
+        """The part's record, once the chunks have names."""
+        for slot, (chunk, start, size, encoding) in zip(self._slots, self._places, strict=True):
+            slot(Blob(names[chunk], start, size, encoding))
+        return PartRecord(
+            snapshot.worker,
+            snapshot.workers,
+            snapshot.generation,
+            snapshot.epochs_opened,
+            self._waiting,
+            [RequestRecord(each.stage, each.guarantee, each.capability) for each in snapshot.requests],
+            [PartitionRecord(*key, state.epoch, state.position) for key, state in snapshot.partitions.items()],
+            snapshot.completed,
+            self._states,
+            self._custom,
+        )
+
+    def _add(self, batch: Any, slot: Callable[[Blob], None], *, alone: bool = False) -> Iterator[bytes]:
+        encoding, data = encode(batch, trusted=True)
+        self._slots.append(slot)
+        if alone or len(data) >= BUNDLE_BYTES:
+            self._places.append((self._chunks, 0, len(data), int(encoding)))
+            self._chunks += 1
+            yield data
+            return
+        if self._bundle_bytes + len(data) > BUNDLE_BYTES:
+            yield from self._close_bundle()
+        self._bundled.append(len(self._places))
+        self._places.append((-1, self._bundle_bytes, len(data), int(encoding)))
+        self._bundle.append(data)
+        self._bundle_bytes += len(data)
+
+    def _close_bundle(self) -> Iterator[bytes]:
+        if not self._bundle:
+            return
+        for place in self._bundled:
+            _, start, size, encoding = self._places[place]
+            self._places[place] = (self._chunks, start, size, encoding)
+        data = b"".join(self._bundle)
+        self._bundle, self._bundled, self._bundle_bytes = [], [], 0
+        self._chunks += 1
+        yield data
+
+    def _keep(self, record: StateRecord, piece: Piece) -> None:
+        known = self._before.get((record.stage, record.name))
+        if known is None:
+            raise PartError(
+                f"the state {record.name!r} of stage {record.stage!r} says that it has not changed, since nothing"
+            )
+        blob = known.get(piece.groups)
+        if blob is not None:  # None: it was empty.
+            record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time))
+
+    def _waits(self, waiting: Waiting) -> Callable[[Blob], None]:
+        return lambda blob: self._waiting.append(WaitingRecord(waiting.connector, waiting.time, blob))
+
+    @staticmethod
+    def _piece(record: StateRecord, piece: Piece) -> Callable[[Blob], None]:
+        return lambda blob: record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time))
+
+    def _own(self, stage: str) -> Callable[[Blob], None]:
+        return lambda blob: self._custom.__setitem__(stage, blob)
+
+
+def read_part(record: PartRecord, get: Get, worker: int, workers: int) -> Part:
+    """Reads what one worker may get a share of; the rest of the part's batches is left out.
+
+    Args:
+        record: Of any worker of the checkpoint.
+        get: Reads chunks.
+        worker: Who asks.
+        workers: How many there are now.
+
+    Raises:
+        CodecError: A chunk holds something else.
+    """
+    mine = record.worker == worker
+    moves = record.workers != workers
+    first, stop = _owned_groups(worker, workers)
+
+    def wanted(groups: tuple[int, int] | None) -> bool:
+        if groups is not None and moves:
+            return groups[0] < stop and first < groups[1]
+        return mine or moves
+
+    waiting = record.waiting if mine or moves else []
+    states = [(state, [piece for piece in state.pieces if wanted(piece.groups)]) for state in record.states]
+    custom = record.custom if mine or moves else {}
+    blobs = [each.blob for each in waiting] + [piece.blob for _, pieces in states for piece in pieces]
+    blobs += custom.values()
+    batches = iter(_batches(blobs, get))
+    return Part(
+        record.worker,
+        record.workers,
+        record.generation,
+        record.epochs_opened,
+        [Waiting(each.connector, each.time, next(batches)) for each in waiting],
+        [Request(each.stage, each.guarantee, each.capability) for each in record.requests],
+        {(each.stage, each.partition): PartitionState(each.epoch, each.position) for each in record.partitions},
+        record.completed,
+        {
+            (state.stage, state.name): (
+                state.version,
+                [Piece(next(batches), piece.groups, piece.port, piece.time) for piece in pieces],
+            )
+            for state, pieces in states
+        },
+        {stage: next(batches)[0] for stage in custom},
+    )
+
+
+def _owned_groups(worker: int, workers: int) -> tuple[int, int]:
+    owned = [group for group in range(KEY_GROUPS) if worker_of(group, workers) == worker]
+    return owned[0], owned[-1] + 1
+
+
+def _batches(blobs: list[Blob], get: Get) -> list[Any]:
+    names = list(dict.fromkeys(blob.chunk for blob in blobs))
+    by_chunk: dict[str, list[int]] = {name: [] for name in names}
+    for place, blob in enumerate(blobs):
+        by_chunk[blob.chunk].append(place)
+    batches: list[Any] = [None] * len(blobs)
+    for name, data in zip(names, get(names), strict=True):
+        for place in by_chunk[name]:
+            blob = blobs[place]
+            batches[place] = decode(blob.encoding, data[blob.start : blob.start + blob.size], trusted=True)
+    return batches
+
+
+class OutputRecord(msgspec.Struct, array_like=True, frozen=True):
+    """An epoch of a named output that a checkpoint keeps for those who have not read it yet."""
+
+    name: str
+    epoch: int
+    rows: int
+    blob: Blob | None
+
+
+class CheckpointRecord(msgspec.Struct):
+    """What a manifest's body says.
+
+    Attributes:
+        fingerprint: Of the graph.
+        stages: The names of its stages, with what each is.
+        generation: Which run of the job made it.
+        parts: By worker.
+        outputs: Epochs of named outputs that are kept.
+        epoch: The first epoch that was not complete, as the leader knew it; for listings.
+        made_s: When, in seconds since 1970; for listings.
+    """
+
+    fingerprint: str
+    stages: list[tuple[str, str]]
+    generation: int
+    parts: list[PartRecord]
+    outputs: list[OutputRecord]
+    epoch: int | None = None
+    made_s: float = 0.0
+
+    def encode(self) -> bytes:
+        """As MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    @staticmethod
+    def decode(data: bytes) -> CheckpointRecord:
+        """Reads one.
+
+        Raises:
+            PartError: It is damaged, or of a newer Limnad.
+        """
+        try:
+            return msgspec.msgpack.decode(data, type=CheckpointRecord)
+        except msgspec.DecodeError as error:
+            raise PartError(f"this checkpoint cannot be read: {error}") from None
+
+    def chunks(self) -> set[str]:
+        """The names of all chunks it refers to."""
+        held = {output.blob.chunk for output in self.outputs if output.blob is not None}
+        return held.union(*(part.chunks() for part in self.parts))
