@@ -22,7 +22,6 @@ def main() -> None:
     agent.add_argument("--until-stdin-ends", action="store_true", help="stop when standard input ends")
     engine = commands.add_parser("engine", help="run one worker of one job")
     engine.add_argument("--agent", required=True)
-    engine.add_argument("--worker", type=int, required=True)
     engine.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
     if options.command == "agent":
@@ -30,7 +29,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from limnad_worker.engine import run_engine  # the agent does without Polars and the engine without the agent
 
-    run_engine(options.agent, os.environ.pop("LIMNAD_ENGINE_TOKEN"), options.worker, options.host, os.getpid())
+    run_engine(options.agent, os.environ.pop("LIMNAD_ENGINE_TOKEN"), options.host, os.getpid())
 
 
 async def _agent(options: argparse.Namespace) -> int:

@@ -7,185 +7,27 @@ effects become messages and signals.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from limnad.cluster import leader
-from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
+from limnad_worker.job import Engine, Job, Refused
 from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
+from limnad_worker.vault import KEEP, Vault
+
+SPARES = 1
+"""How many warm engines wait for a job that can lose one: a start takes half a second, taking one over nothing."""
 
 TICK_S = 0.1
 """How often the leader is told that time has passed."""
-
-_STATES = {
-    leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
-    leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
-    leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
-    leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
-    leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
-}
-
-
-@dataclass
-class Engine:
-    """An engine as its agent sees it."""
-
-    process: EngineProcess
-    address: str = ""
-    outgoing: asyncio.Queue[wire.ToEngine | None] = field(default_factory=asyncio.Queue)
-
-
-class Job:
-    """One run of a job: the leader's machine, its engines, and what they have told."""
-
-    def __init__(self, name: str, request: jobs_pb2.SubmitRequest, engines: list[Engine]) -> None:
-        self.name = name
-        self.request = request
-        self.engines = engines
-        self.run = leader.Run(len(engines), Accumulation(request.accumulation or "local"))
-        self.view = jobs_pb2.JobView(job=name, workers=[wire.Status() for _ in engines])
-        self.changed = asyncio.Condition()
-        self.outputs: list[wire.Output] = []
-        self.pushes: dict[int, asyncio.Future[str]] = {}
-        self._submitted_s = self._running_s = time.monotonic()
-        self._next_push = 0
-
-    # -- the leader ----------------------------------------------------------------------------------------------------
-
-    async def tell_leader(self, event: leader.Event) -> None:
-        """Feeds the leader's machine and carries out its effects."""
-        for effect in self.run.handle(event, time.monotonic()):
-            self._carry_out(effect)
-        await self.notify()
-
-    def _carry_out(self, effect: leader.Effect) -> None:
-        match effect:
-            case leader.SendPrepare(worker):
-                self._send(worker, prepare=self._prepare())
-            case leader.SendStart(worker, members, accumulation):
-                self._send(worker, start=wire.Start(members=members, accumulation=accumulation.value))
-            case leader.SendStop(worker):
-                self._send(worker, stop=wire.Stop())
-            case leader.Kill(worker):
-                self.engines[worker].process.kill()
-            case leader.Changed(state):
-                self._state_changed(state)
-
-    def _prepare(self) -> wire.Prepare:
-        return wire.Prepare(
-            job=self.name,
-            generation=1,
-            path=self.request.path,
-            function=self.request.function or "job",
-            arguments=self.request.arguments,
-            workers=len(self.engines),
-        )
-
-    def _send(self, worker: int, **message: Any) -> None:
-        self.engines[worker].outgoing.put_nowait(wire.ToEngine(**message))
-
-    def _state_changed(self, state: leader.State) -> None:
-        now_s = time.monotonic()
-        if state is leader.State.RUNNING:
-            self._running_s = now_s
-            self.view.starting_us = int((now_s - self._submitted_s) * 1e6)
-        elif self.view.starting_us:
-            self.view.running_us = int((now_s - self._running_s) * 1e6)
-        failure = self.run.failure
-        if failure is not None:
-            self.view.failure.CopyFrom(
-                wire.Failed(summary=failure.summary, traceback=failure.traceback, fault=failure.fault.value)
-            )
-            if failure.worker is not None:
-                self.view.failed_worker = failure.worker
-        if state.ended:
-            for waiting in self.pushes.values():
-                if not waiting.done():
-                    waiting.set_result(f"the job has ended: it is {state.value}")
-
-    # -- what engines say ----------------------------------------------------------------------------------------------
-
-    async def engine_said(self, worker: int, message: wire.FromEngine) -> None:
-        """Takes a message of an engine."""
-        match message.WhichOneof("message"):
-            case "built":
-                self._built(message.built)
-                stages = tuple(stage.name for stage in message.built.stages)
-                await self.tell_leader(leader.Built(worker, message.built.fingerprint, stages))
-            case "finished":
-                await self.tell_leader(leader.Finished(worker))
-            case "failed":
-                await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
-            case "status":
-                self.view.workers[worker].CopyFrom(message.status)
-                await self.notify()
-            case "output":
-                self.outputs.append(message.output)
-                await self.notify()
-            case "pushed":
-                waiting = self.pushes.pop(message.pushed.request, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message.pushed.error)
-
-    def _built(self, built: wire.Built) -> None:
-        if not self.view.stages:
-            self.view.stages.extend(built.stages)
-            self.view.inputs.extend(built.inputs)
-            self.view.outputs.extend(built.outputs)
-            self.view.probes.extend(built.probes)
-
-    async def notify(self) -> None:
-        """Wakes whoever waits for news."""
-        async with self.changed:
-            self.changed.notify_all()
-
-    # -- what clients ask ----------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> jobs_pb2.JobView:
-        """The job as a client sees it."""
-        state = self.run.state
-        self.view.state = _STATES[state]
-        if state is leader.State.RUNNING:
-            self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
-        copy = jobs_pb2.JobView()
-        copy.CopyFrom(self.view)
-        return copy
-
-    async def cancel(self) -> None:
-        """Ends the job at once."""
-        await self.tell_leader(leader.Cancel())
-
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.run.state is not leader.State.STARTING)
-        if self.run.state.ended:
-            return f"the job has ended: it is {self.run.state.value}"
-        if push.input not in self.view.inputs:
-            known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        return await answer
-
-
-def _failure(worker: int, failed: wire.Failed) -> leader.Failure:
-    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback)
 
 
 class Agent(control_pb2_grpc.ControlServicer):
@@ -202,7 +44,7 @@ class Agent(control_pb2_grpc.ControlServicer):
         self.jobs: dict[str, Job] = {}
         self.address = ""
         self._ready: list[Engine] = []
-        self._by_token: dict[str, tuple[Engine, Job | None]] = {}
+        self._by_token: dict[str, Engine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
 
@@ -217,57 +59,85 @@ class Agent(control_pb2_grpc.ControlServicer):
         self.address = f"{self.host}:{self._server.add_insecure_port(f'{self.host}:{port}')}"
         await self._server.start()
         for _ in range(self.workers):
-            self._ready.append(await self._spawn(len(self._ready), self.workers))
-        self._keep(self._tick())
+            self._ready.append(await self._spawn(self.workers))
+        self.keep(self._tick())
 
     async def stop(self) -> None:
         """Ends all engines, then the server."""
         for job in self.jobs.values():
-            await job.tell_leader(leader.Cancel())
-        for engine, _ in self._by_token.values():
+            await job.cancel()
+        for engine in self._by_token.values():
             engine.process.kill()
         await self._server.stop(0.2)
         for task in self._tasks:
             task.cancel()
 
     async def submit(self, request: jobs_pb2.SubmitRequest) -> Job:
-        """Gives a job engines and starts it."""
-        width = request.workers or self.workers
-        engines = self._ready[:width]
-        self._ready = self._ready[width:]
-        while len(engines) < width:
-            engines.append(await self._spawn(len(engines), width))
+        """Starts a job.
+
+        Raises:
+            Refused: Its store holds checkpoints already, and it is not to go on from them.
+            StoreError: Its store cannot be opened.
+        """
+        vault = await self._open_vault(request) if request.store else None
         name = f"job-{len(self.jobs) + 1}"
-        job = self.jobs[name] = Job(name, request, engines)
-        for engine in engines:
-            self._by_token[engine.process.token] = (engine, job)
-        for worker, engine in enumerate(engines):
-            if engine.address:
-                await job.tell_leader(leader.Attached(worker, engine.address))
+        job = self.jobs[name] = Job(name, request, request.workers or self.workers, self, vault)
+        self.keep(job.begin())
         return job
 
-    async def _spawn(self, worker: int, width: int) -> Engine:
+    async def _open_vault(self, request: jobs_pb2.SubmitRequest) -> Vault:
+        space = request.name or Path(request.path).stem
+        vault = await asyncio.to_thread(Vault, request.store, space, request.keep or KEEP)
+        if not request.resume and await vault.numbers():
+            await vault.close()
+            raise Refused(
+                f"{request.store} holds checkpoints of the job {space!r} already: go on from them with --resume, "
+                f"delete them (limnad checkpoints delete --store {request.store} {space}), or choose another --name"
+            )
+        return vault
+
+    async def take(self, job: Job, count: int) -> list[Engine]:
+        """See `limnad_worker.job.Engines`."""
+        engines = [engine for engine in self._ready[:count] if engine.process.alive]
+        self._ready = self._ready[count:]
+        while len(engines) < count:
+            engines.append(await self._spawn(count))
+        for engine in engines:
+            engine.job = job
+        if job.survives_losses:
+            self.keep(self._keep_spare(count))
+        return engines
+
+    async def _keep_spare(self, width: int) -> None:
+        """A warm engine waits for a job that may lose one: it has imported what an engine needs."""
+        while len(self._ready) < SPARES:
+            self._ready.append(await self._spawn(width))
+
+    async def _spawn(self, width: int) -> Engine:
         token = secrets.token_urlsafe(32)
-        process = await EngineProcess.spawn(worker, token, self.address, self.host, threads_per_engine(width))
+        process = await EngineProcess.spawn(token, self.address, self.host, threads_per_engine(width))
         engine = Engine(process)
-        self._by_token[token] = (engine, None)
-        self._keep(self._watch(engine))
+        self._by_token[token] = engine
+        self.keep(self._watch(engine))
         return engine
 
     async def _watch(self, engine: Engine) -> None:
         how = await engine.process.wait()
-        _, job = self._by_token[engine.process.token]
+        self._by_token.pop(engine.process.token, None)
         engine.outgoing.put_nowait(None)
-        if job is not None:
-            await job.tell_leader(leader.Exited(engine.process.worker, how))
+        if engine.job is not None:
+            await engine.job.engine_event(engine, lambda worker: leader.Exited(worker, how))
+        elif engine in self._ready:
+            self._ready.remove(engine)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            for job in self.jobs.values():
-                await job.tell_leader(leader.Tick())
+            for job in list(self.jobs.values()):
+                await job.tick()
 
-    def _keep(self, work: Any) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """See `limnad_worker.job.Engines`."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -279,24 +149,19 @@ class Agent(control_pb2_grpc.ControlServicer):
     ) -> AsyncIterator[wire.ToEngine]:
         """See `control.proto`."""
         first = await anext(request_iterator)
-        known = self._by_token.get(first.hello.token)
-        if known is None:
+        engine = self._by_token.get(first.hello.token)
+        if engine is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this agent has not started that engine")
-        engine = known[0]
-        engine.address = first.hello.address
-        self._keep(self._listen(engine, request_iterator))
-        job = self._by_token[engine.process.token][1]
-        if job is not None:
-            await job.tell_leader(leader.Attached(engine.process.worker, engine.address))
+            raise AssertionError("abort raises")
+        address = engine.address = first.hello.address
+        self.keep(self._listen(engine, request_iterator))
+        if engine.job is not None:
+            await engine.job.engine_event(engine, lambda worker: leader.Attached(worker, address))
         while (message := await engine.outgoing.get()) is not None:
             yield message
 
-    async def _listen(self, engine: Engine, messages: AsyncIterator[wire.FromEngine]) -> None:
-        try:
-            async for message in messages:
-                job = self._by_token[engine.process.token][1]
-                if job is not None:
-                    await job.engine_said(engine.process.worker, message)
-        except (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
-            # The end of the process is reported by whoever waits for it.
-            return
+    async def _listen(self, engine: Engine, requests: AsyncIterator[wire.FromEngine]) -> None:
+        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
+            async for message in requests:
+                if engine.job is not None:
+                    await engine.job.engine_said(engine, message)

@@ -11,23 +11,28 @@ import contextlib
 import gc
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
-from limnad.batch import decode, encode
-from limnad.cluster.effects import Ack, Data, Progress, Publish
+from limnad.batch import CodecError, decode, encode
+from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
 from limnad.cluster.leader import Fault
+from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
 from limnad.connectors.hand import HandReader
+from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.progress import Accumulation
+from limnad.timely.snapshot import Part
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
-from limnad_worker import links
+from limnad_worker import framing, links
 from limnad_worker.control import AgentLost, Control
-from limnad_worker.failures import describe
+from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.writer import Writer, Written
 
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
@@ -48,14 +53,13 @@ class Engine:
     """One engine.
 
     Args:
-        worker: Its number in the job.
         inbox: Where all its news come in.
         server: What its peers connect to.
         control: Its line to the agent.
     """
 
-    def __init__(self, worker: int, inbox: Inbox, server: links.Server, control: Control) -> None:
-        self._worker = worker
+    def __init__(self, inbox: Inbox, server: links.Server, control: Control) -> None:
+        self._worker = 0
         self._inbox = inbox
         self._server = server
         self._control = control
@@ -65,6 +69,11 @@ class Engine:
         self._progress_updates = 0
         self._probes: list[str] = []
         self._epoch_told: int | None = -1
+        self._writer: Writer | None = None
+        self._published: dict[str, int] = {}
+        self._cuts: dict[int, dict[str, int]] = {}
+        self._halted_s = 0.0
+        self._halts_us: dict[int, int] = {}
 
     def run(self) -> None:
         """Works until the agent says stop, or is gone. A failure is told to the agent, and then waited out."""
@@ -80,16 +89,21 @@ class Engine:
             for peer in self._peers.values():
                 peer.close()
             self._control.close()
+            if self._writer is not None:
+                self._writer.close()
             self._inbox.close()
 
     def _work(self) -> None:
         prepare = self._expect("prepare")
+        self._worker = prepare.worker
         arguments = {argument.name: argument.value for argument in prepare.arguments}
         built = build_job(prepare.path, prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
         self._server.admit(identity)
         self._control.send(built=_describe(built))
         start = self._expect("start")
+        if prepare.store:
+            self._writer = Writer(prepare.store, prepare.space, self._inbox)
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -98,12 +112,20 @@ class Engine:
             built.sources,
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
+            generation=prepare.generation,
         )
         for probe in built.probes:
             probe.attach(machine.frontier)
         self._probes = [probe.name for probe in built.probes]
-        machine.start()
+        machine.start(self._restored(prepare) if prepare.restore else ())
         self._loop(machine)
+
+    def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
+        assert self._writer is not None
+        try:
+            return self._writer.read(prepare.restore, self._worker, prepare.workers)
+        except (StoreError, PartError, CodecError) as error:
+            raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
 
     def _loop(self, machine: Worker) -> None:
         _quieten_gc()
@@ -157,6 +179,8 @@ class Engine:
     def _handle(self, machine: Worker, event: Any) -> None:
         if isinstance(event, Arrived):
             self._arrived(machine, event)
+        elif isinstance(event, Written):
+            self._written(machine, event)
         else:
             self._told(machine, event)
 
@@ -167,6 +191,9 @@ class Engine:
                 machine.progress_arrived(event.sender, links.unpack_progress(message.batch))
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
+        elif message.encoding == framing.MARKER:
+            self._halting(machine)
+            machine.marker_arrived(event.sender, message.sequence, message.time[0])
         else:
             batch = decode(message.encoding, bytes(message.payload), trusted=True)
             machine.data_arrived(event.sender, message.sequence, message.connector, message.time, batch)
@@ -182,6 +209,49 @@ class Engine:
                     raise Stopped
                 case "push" if machine is not None:
                     self._push(machine, event.push)
+                case "begin_checkpoint" if machine is not None:
+                    self._halting(machine)
+                    machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
+                case "abort_checkpoint" if machine is not None:
+                    machine.abort_checkpoint(event.abort_checkpoint.checkpoint)
+                case "checkpoint_committed" if machine is not None:
+                    self._committed(machine, event.checkpoint_committed.checkpoint)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def _halting(self, machine: Worker) -> None:
+        if not machine.halted:
+            self._halted_s = time.perf_counter()
+
+    def _captured(self, captured: Captured) -> None:
+        assert self._writer is not None
+        self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        self._cuts[captured.checkpoint] = dict(self._published)
+        self._writer.write(captured)
+
+    def _written(self, machine: Worker, written: Written) -> None:
+        number = written.checkpoint
+        halted_us, published = self._halts_us.pop(number, 0), self._cuts.pop(number, {})
+        if written.part is None:
+            if written.lost:
+                machine.forget_committed()
+            self._control.send(not_stored=wire.NotStored(checkpoint=number, reason=written.error))
+            return
+        self._control.send(
+            stored=wire.Stored(
+                checkpoint=number,
+                part=written.part,
+                halted_us=halted_us,
+                stored_us=written.took_us,
+                stored_bytes=written.stored_bytes,
+                published=published,
+            )
+        )
+
+    def _committed(self, machine: Worker, checkpoint: int) -> None:
+        assert self._writer is not None
+        self._writer.committed(checkpoint)
+        machine.checkpoint_committed(checkpoint)
 
     def _push(self, machine: Worker, push: wire.Push) -> None:
         error = ""
@@ -233,11 +303,17 @@ class Engine:
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
                 case Publish():
                     self._publish(effect)
+                case Marker():
+                    marker = framing.pack(effect.sequence, 0, (effect.checkpoint,), framing.MARKER, b"")
+                    self._peers[effect.peer].send_data(marker)
+                case Captured():
+                    self._captured(effect)
         now_s = time.monotonic()
         if now_s >= self._told_s + STATUS_INTERVAL_S:
             self._send_status(machine)
 
     def _publish(self, effect: Publish) -> None:
+        self._published[effect.output] = effect.epoch + 1
         encoding, payload = encode(effect.batch)
         self._control.send(
             output=wire.Output(
@@ -288,6 +364,7 @@ def _sooner(first_s: float | None, second_s: float | None) -> float | None:
 def _describe(built: BuiltFlow) -> wire.Built:
     return wire.Built(
         fingerprint=built.fingerprint(),
+        graph=built.graph.fingerprint(),
         stages=[
             wire.StageInfo(
                 name=stage.name,
@@ -313,10 +390,10 @@ def _quieten_gc() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def run_engine(agent: str, token: str, worker: int, host: str, pid: int) -> None:
+def run_engine(agent: str, token: str, host: str, pid: int) -> None:
     """The life of an engine process."""
     inbox = Inbox()
     server = links.Server(inbox, host)
     control = Control(agent, inbox)
-    control.send(hello=wire.Hello(token=token, worker=worker, pid=pid, address=server.address))
-    Engine(worker, inbox, server, control).run()
+    control.send(hello=wire.Hello(token=token, pid=pid, address=server.address))
+    Engine(inbox, server, control).run()

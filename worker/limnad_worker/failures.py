@@ -19,6 +19,10 @@ from limnad_proto.v1 import control_pb2 as wire
 _HIDDEN = tuple(str(Path(package.__file__).parent) for package in (limnad, limnad_worker, pl) if package.__file__)
 
 
+class Unrestorable(Exception):
+    """The checkpoint to start from cannot be read."""
+
+
 def describe(error: BaseException, worker: int) -> wire.Failed:
     """A failure as the agent is told of it."""
     match error:
@@ -41,6 +45,8 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 stage=error.stage,
                 fault="job",
             )
+        case Unrestorable():
+            return wire.Failed(summary=str(error), fault="checkpoint")
         case LinkError():
             return wire.Failed(summary=str(error), fault="link", peer=error.peer)
         case JobError() | InputError() | OSError():

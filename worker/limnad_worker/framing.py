@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from limnad.timely.timestamp import Timestamp
 
+MARKER = 4
+"""The encoding that says: no batch, but the marker of the checkpoint whose number stands in the place of the time."""
+
 _SEQUENCE, _CONNECTOR, _TIME, _ENCODING, _PAYLOAD = 0x08, 0x10, 0x1A, 0x20, 0x2A
 
 

@@ -9,6 +9,7 @@ event loop, so that it may have one of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,11 @@ class Inbox:
         """Adds an item; from a coroutine of this loop."""
         self._news.append(item)
         self._loop.stop()
+
+    def put_from_thread(self, item: Any) -> None:
+        """Adds an item from any other thread; it is lost if the inbox has been closed."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.put, item)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs the loop until a coroutine has ended; what arrives meanwhile stays in the inbox."""

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
+from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad_worker.job import Refused
+from limnad_worker.outputs import Delivery
 
 if TYPE_CHECKING:
-    from limnad_worker.agent import Agent, Job
+    from limnad_worker.agent import Agent
+    from limnad_worker.job import Job
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,7 +45,14 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await _refuse(context, f"{request.workers} workers are more than the {MAX_WORKERS} that a job can have")
         if request.accumulation and request.accumulation not in {mode.value for mode in Accumulation}:
             await _refuse(context, f"accumulation is 'local' or 'none', not {request.accumulation!r}")
-        job = await self._agent.submit(request)
+        if request.delivery and request.delivery not in {mode.value for mode in Delivery}:
+            await _refuse(context, f"delivery is 'eager' or 'committed', not {request.delivery!r}")
+        if request.checkpoint_interval_s < 0:
+            await _refuse(context, f"checkpoints cannot be {request.checkpoint_interval_s:g} s apart")
+        try:
+            job = await self._agent.submit(request)
+        except (Refused, StoreError) as error:
+            await _refuse(context, str(error))
         return jobs_pb2.SubmitResponse(job=job.name)
 
     async def Watch(  # noqa: N802
@@ -50,14 +61,15 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         while True:
-            state = job.run.state
-            yield job.snapshot()
-            if state.ended:
+            view = job.snapshot()
+            ended, seen = job.state.ended, (job.state, job.recovering)
+            yield view
+            if ended:
                 return
             async with job.changed:
                 try:
                     async with asyncio.timeout(WATCH_INTERVAL_S):
-                        await job.changed.wait_for(lambda: job.run.state is not state)  # noqa: B023
+                        await job.changed.wait_for(lambda: (job.state, job.recovering) != seen)  # noqa: B023
                 except TimeoutError:
                     pass
 
@@ -69,15 +81,14 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         wanted = set(request.outputs)
         given = 0
         while True:
-            while given < len(job.outputs):
-                output = job.outputs[given]
+            for output in list(job.outputs.read(given)):
                 given += 1
-                if not wanted or output.name in wanted:
+                if (not wanted or output.name in wanted) and output.epoch >= request.from_epochs.get(output.name, 0):
                     yield output
-            if job.run.state.ended:
+            if job.state.ended and given >= job.outputs.readable:
                 return
             async with job.changed:
-                await job.changed.wait_for(lambda: given < len(job.outputs) or job.run.state.ended)  # noqa: B023
+                await job.changed.wait_for(lambda: given < job.outputs.readable or job.state.ended)  # noqa: B023
 
     async def Push(  # noqa: N802
         self, request_iterator: AsyncIterator[jobs_pb2.PushRequest], context: Context
@@ -95,6 +106,28 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         job = await self._job(request.job, context)
         await job.cancel()
         return jobs_pb2.CancelResponse()
+
+    async def Checkpoint(  # noqa: N802
+        self, request: jobs_pb2.CheckpointRequest, context: Context
+    ) -> jobs_pb2.CheckpointResponse:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        try:
+            return jobs_pb2.CheckpointResponse(checkpoint=await job.checkpoint())
+        except Refused as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise AssertionError("abort raises") from None
+
+    async def Rescale(self, request: jobs_pb2.RescaleRequest, context: Context) -> jobs_pb2.RescaleResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        if not 1 <= request.workers <= MAX_WORKERS:
+            await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
+        try:
+            return jobs_pb2.RescaleResponse(generation=await job.rescale(request.workers))
+        except Refused as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise AssertionError("abort raises") from None
 
     async def _job(self, name: str, context: Context) -> Job:
         job = self._agent.jobs.get(name)

@@ -20,21 +20,18 @@ class EngineProcess:
     """One engine's process.
 
     Attributes:
-        worker: The worker's number.
         token: The secret by which it proves to be this process.
     """
 
-    def __init__(self, worker: int, token: str, process: asyncio.subprocess.Process) -> None:
-        self.worker = worker
+    def __init__(self, token: str, process: asyncio.subprocess.Process) -> None:
         self.token = token
         self._process = process
 
     @classmethod
-    async def spawn(cls, worker: int, token: str, agent: str, host: str, threads: int) -> EngineProcess:
+    async def spawn(cls, token: str, agent: str, host: str, threads: int) -> EngineProcess:
         """Starts an engine that will attach to the agent at that address.
 
         Args:
-            worker: Its number.
             token: Given in its environment, which no other user can read.
             agent: The agent's address.
             host: The interface it serves its peers on.
@@ -46,7 +43,7 @@ class EngineProcess:
             "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", str(threads)),
             "LIMNAD_ENGINE_TOKEN": token,
         }
-        arguments = ["engine", "--agent", agent, "--worker", str(worker), "--host", host]
+        arguments = ["engine", "--agent", agent, "--host", host]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -56,12 +53,17 @@ class EngineProcess:
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-        return cls(worker, token, process)
+        return cls(token, process)
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
 
     async def wait(self) -> str:
         """Waits for its end; says in words how it ended."""

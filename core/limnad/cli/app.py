@@ -19,6 +19,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+DEFAULT_STORE = "dir:.limnad"
+"""Where checkpoints are kept if nobody says: beside the job, for one machine."""
+
 Target = Annotated[
     str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
 ]
@@ -61,9 +64,44 @@ def run(
     accumulation: Annotated[
         str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
     ] = "local",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="From one checkpoint to the next (`5s`): workers that die are started again from it."
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="The job's name in the store; by default that of its file.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the store.")] = False,
+    keep: Annotated[int | None, typer.Option(help="How many checkpoints are kept.")] = None,
+    delivery: Annotated[
+        str, typer.Option(help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).")
+    ] = "eager",
+    max_restarts: Annotated[
+        int | None, typer.Option(help="How often workers are started again within the window before it is given up.")
+    ] = None,
+    restart_window: Annotated[str | None, typer.Option(metavar="TIME", help="That window.")] = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
+    from limnad.cli.durations import seconds
     from limnad.cli.run import RunOptions, run_job
+    from limnad.client import Checkpointing
+
+    checkpointing = None
+    if checkpoint or store or resume:
+        checkpointing = Checkpointing(
+            store=store or DEFAULT_STORE,
+            name=name,
+            every_s=seconds(checkpoint, "--checkpoint") if checkpoint else 10.0,
+            keep=keep,
+            resume=resume,
+            delivery=delivery,
+            max_restarts=max_restarts,
+            restart_window_s=seconds(restart_window, "--restart-window") if restart_window else None,
+        )
 
     wanted = RunOptions(
         target=target,
@@ -74,6 +112,7 @@ def run(
         as_json=json,
         port=port,
         accumulation=accumulation,
+        checkpointing=checkpointing,
     )
     sys.exit(run_job(wanted))
 

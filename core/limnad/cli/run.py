@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,8 +19,11 @@ from rich.text import Text
 from limnad.cli.outputs import json_line, print_epoch
 from limnad.cli.report import EXIT_INTERRUPTED, report_error
 from limnad.cli.view import Rates, live_view, plain_line, summary_line
-from limnad.client import Client, Job, JobStatus, LocalCluster
+from limnad.client import Checkpointing, Client, Job, JobStatus, LocalCluster
 from limnad.errors import ClusterError, JobError, JobFailed, LimnadError
+
+MAX_LOST_AGENTS = 10
+"""How many agents a run may lose before it is given up."""
 
 PLAIN_INTERVAL_S = 2.0
 """How often a line is printed where there is no terminal."""
@@ -41,6 +44,7 @@ class RunOptions:
     as_json: bool
     port: int
     accumulation: str
+    checkpointing: Checkpointing | None
 
 
 def run_job(options: RunOptions) -> int:
@@ -55,20 +59,36 @@ def run_job(options: RunOptions) -> int:
             raise JobError(f"there is no file {file!r} to feed (looked from {Path.cwd()})")
     screen = Screen(options)
     try:
-        with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
-            screen.follow_prints(*cluster.streams)
-            with Client(cluster.address) as client:
-                job = client.submit(
-                    path,
-                    function,
-                    arguments=options.arguments,
-                    workers=options.workers,
-                    accumulation=options.accumulation,
-                )
-                return screen.watch(job)
+        return _until_ended(options, path, function, screen)
     except KeyboardInterrupt:
         screen.say("interrupted: all workers were ended")
         return EXIT_INTERRUPTED
+
+
+def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) -> int:
+    """Runs the job; with checkpoints also when its agent dies, which starts workers but is one process like them."""
+    checkpointing = options.checkpointing
+    lost = 0
+    while True:
+        try:
+            with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
+                screen.follow_prints(*cluster.streams)
+                with Client(cluster.address) as client:
+                    job = client.submit(
+                        path,
+                        function,
+                        arguments=options.arguments,
+                        workers=options.workers,
+                        accumulation=options.accumulation,
+                        checkpointing=checkpointing,
+                    )
+                    return screen.watch(job)
+        except ClusterError as error:
+            lost += 1
+            if checkpointing is None or lost > (checkpointing.max_restarts or MAX_LOST_AGENTS):
+                raise
+            screen.say(f"{error}. Starting again from the newest checkpoint")
+            checkpointing = replace(checkpointing, resume=True)
 
 
 class Screen:
@@ -84,6 +104,9 @@ class Screen:
         self._next_line_s = PLAIN_INTERVAL_S
         self._printers: list[threading.Thread] = []
         self._feed_error: LimnadError | None = None
+        self._next_epochs: dict[str, int] = {}
+        self._told_restarts = 0
+        self._told_drops = 0
 
     def follow_prints(self, out: IO[bytes], err: IO[bytes]) -> None:
         """Passes on what the job's own code prints, above the live view."""
@@ -125,12 +148,22 @@ class Screen:
         return Live(console=self._err, transient=True, auto_refresh=False)
 
     def _update(self, live: Live | None, job: Job, status: JobStatus) -> None:
+        self._tell_recovery(status)
         rate = self._rates.add(status.running_s, status.rows_in)
         if live is not None:
             live.update(live_view(status, job.name, self._options.workers, rate), refresh=True)
         elif status.running_s >= self._next_line_s and status.state == "running" and not self._options.as_json:
             self._next_line_s = status.running_s + PLAIN_INTERVAL_S
             self.say(plain_line(status, rate))
+
+    def _tell_recovery(self, status: JobStatus) -> None:
+        told = status.recovery
+        if told.restarts > self._told_restarts:
+            start = f"checkpoint {told.checkpoint}" if told.checkpoint else "the inputs' beginning"
+            self.say(f"{told.last_fault} Started again from {start} (restart {told.restarts}).")
+        if told.dropped > self._told_drops:
+            self.say(f"a checkpoint was dropped: {told.last_drop}")
+        self._told_restarts, self._told_drops = told.restarts, told.dropped
 
     def _conclude(self, status: JobStatus) -> int:
         if self._options.as_json:
@@ -149,7 +182,8 @@ class Screen:
 
     def _print_outputs(self, job: Job) -> None:
         with contextlib.suppress(JobFailed, ClusterError):
-            for output, epoch, batch in job.outputs():
+            for output, epoch, batch in job.outputs(from_epochs=self._next_epochs):
+                self._next_epochs[output] = epoch + 1
                 if self._options.as_json:
                     print(json_line(output, epoch, batch), flush=True)
                 else:

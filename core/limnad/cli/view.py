@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from limnad.client import JobStatus
+from limnad.client import JobStatus, RecoveryStatus
 
 RATE_WINDOW_S = 3.0
 """Over how long rates are taken: short enough to follow, long enough to read."""
@@ -46,7 +46,22 @@ def live_view(status: JobStatus, job: str, workers: int, rows_per_s: float) -> R
         _fact("sources", "paused" if status.waiting_workers else "reading"),
         _fact("time", f"{status.running_s:.1f} s"),
     )
-    return Group(head, facts, stage_table(status))
+    return Group(head, facts, *_recovery_facts(status.recovery), stage_table(status))
+
+
+def _recovery_facts(told: RecoveryStatus) -> list[RenderableType]:
+    """Checkpoints and restarts, if there are any."""
+    if not (told.committed or told.restarts or told.dropped):
+        return []
+    facts = Table.grid(padding=(0, 3))
+    facts.add_row(
+        _fact("checkpoint", "-" if told.checkpoint is None else f"{told.checkpoint:,}"),
+        _fact("halted", f"{told.halted_s * 1000:.1f} ms"),
+        _fact("stored", f"{bytes_text(told.stored_bytes)} in {told.stored_s:.2f} s"),
+        _fact("dropped", f"{told.dropped:,}"),
+        _fact("restarts", f"{told.restarts:,}"),
+    )
+    return [facts]
 
 
 def stage_table(status: JobStatus) -> Table:
@@ -77,8 +92,15 @@ def summary_line(status: JobStatus, workers: int) -> str:
     return (
         f"{status.state} in {status.running_s:.2f} s on {workers} worker{'s' if workers > 1 else ''} "
         f"(start-up {status.starting_s:.2f} s): {status.rows_in:,} rows in, {status.rows_out:,} rows out, "
-        f"{short(rate)} rows/s, {bytes_text(status.data_bytes)} exchanged"
+        f"{short(rate)} rows/s, {bytes_text(status.data_bytes)} exchanged" + _recovery_summary(status.recovery)
     )
+
+
+def _recovery_summary(told: RecoveryStatus) -> str:
+    if not told.committed and not told.restarts:
+        return ""
+    restarts = f", {told.restarts} restart{'s' if told.restarts != 1 else ''}" if told.restarts else ""
+    return f", {told.committed} checkpoint{'s' if told.committed != 1 else ''}{restarts}"
 
 
 def short(number: float) -> str:
@@ -106,4 +128,10 @@ def _fact(name: str, value: str) -> Text:
     return Text.assemble((f"{name} ", "dim"), (value, "bold"))
 
 
-_STATE_STYLES = {"running": "green", "finished": "green", "failed": "bold red", "cancelled": "yellow"}
+_STATE_STYLES = {
+    "running": "green",
+    "recovering": "yellow",
+    "finished": "green",
+    "failed": "bold red",
+    "cancelled": "yellow",
+}

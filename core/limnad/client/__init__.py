@@ -4,7 +4,17 @@
 part of the library that knows the wire types.
 """
 
-from limnad.client.client import Client, Input, Job, JobStatus, StageStatus
+from limnad.client.client import Checkpointing, Client, Input, Job, JobStatus, RecoveryStatus, StageStatus
 from limnad.client.local import LocalCluster, local
 
-__all__ = ["Client", "Input", "Job", "JobStatus", "LocalCluster", "StageStatus", "local"]
+__all__ = [
+    "Checkpointing",
+    "Client",
+    "Input",
+    "Job",
+    "JobStatus",
+    "LocalCluster",
+    "RecoveryStatus",
+    "StageStatus",
+    "local",
+]

@@ -48,11 +48,85 @@ class StageStatus:
 
 
 @dataclass(frozen=True)
+class Checkpointing:
+    """How a job is made to survive the loss of its workers.
+
+    Attributes:
+        store: Where checkpoints are kept: ``"dir:PATH"``, ``"redis://HOST:PORT/DB"``; see `limnad.store.open_store`.
+        name: The job's name there; by default that of its file.
+        every_s: Seconds from one checkpoint to the next; None: only when asked for.
+        every_epochs: A checkpoint after so many complete epochs, too; None: not by epochs.
+        timeout_s: After how long a checkpoint is given up; None: the default.
+        keep: How many are kept; None: the default.
+        resume: Go on from the newest one. Without it, checkpoints of an earlier run are refused, never overwritten.
+        max_restarts: How often the job is started again within ``restart_window_s``; None: the default.
+        restart_window_s: For how long a restart counts; None: the default.
+        delivery: When readers get an epoch of an output: ``"eager"``, at once; ``"committed"``, when a durable
+            checkpoint covers it, so that nobody ever sees what might be computed again.
+    """
+
+    store: str
+    name: str = ""
+    every_s: float | None = 10.0
+    every_epochs: int | None = None
+    timeout_s: float | None = None
+    keep: int | None = None
+    resume: bool = False
+    max_restarts: int | None = None
+    restart_window_s: float | None = None
+    delivery: str = "eager"
+
+    def fields(self) -> dict[str, Any]:
+        """Those of a `SubmitRequest`."""
+        return {
+            "store": self.store,
+            "name": self.name,
+            "checkpoint_interval_s": self.every_s or 0.0,
+            "checkpoint_epochs": self.every_epochs or 0,
+            "checkpoint_timeout_s": self.timeout_s or 0.0,
+            "keep": self.keep or 0,
+            "resume": self.resume,
+            "max_restarts": self.max_restarts or 0,
+            "restart_window_s": self.restart_window_s or 0.0,
+            "delivery": self.delivery,
+        }
+
+
+@dataclass(frozen=True)
+class RecoveryStatus:
+    """What became of a job's checkpoints and workers.
+
+    Attributes:
+        generation: Which run of the job this is.
+        restarts: How often it was started again since it was submitted.
+        last_fault: Why, the last time.
+        checkpoint: The newest durable one; None: there is none.
+        committed: How many have become durable.
+        dropped: How many have been given up.
+        last_drop: Why, the last time.
+        halted_s: Seconds that the slowest worker stood still for the newest one.
+        stored_s: Seconds that the slowest worker took to store it, running on.
+        stored_bytes: What all workers stored for it.
+    """
+
+    generation: int
+    restarts: int
+    last_fault: str
+    checkpoint: int | None
+    committed: int
+    dropped: int
+    last_drop: str
+    halted_s: float
+    stored_s: float
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
 class JobStatus:
     """How a job is doing.
 
     Attributes:
-        state: ``"starting"``, ``"running"``, ``"finished"``, ``"failed"`` or ``"cancelled"``.
+        state: ``"starting"``, ``"running"``, ``"recovering"``, ``"finished"``, ``"failed"`` or ``"cancelled"``.
         epoch: The first epoch that is not complete; None before it is known and when all are.
         starting_s: Seconds from the submission until the engines ran.
         running_s: Seconds since then, or until the end.
@@ -65,6 +139,8 @@ class JobStatus:
         probes: For each probe the first epoch that is not complete there; None when all are.
         outputs: The names of the job's outputs.
         inputs: The names of its hand-fed inputs.
+        recovery: Checkpoints and restarts.
+        failure: Why it failed.
     """
 
     state: str
@@ -80,6 +156,7 @@ class JobStatus:
     probes: dict[str, int | None]
     outputs: list[str]
     inputs: list[str]
+    recovery: RecoveryStatus
     failure: JobFailed | None = field(default=None, compare=False)
 
     @property
@@ -113,6 +190,7 @@ class Client:
         arguments: Mapping[str, object] | None = None,
         workers: int = 0,
         accumulation: str = "local",
+        checkpointing: Checkpointing | None = None,
     ) -> Job:
         """Starts a job.
 
@@ -122,6 +200,7 @@ class Client:
             arguments: For that function; given as text, they take the types of its parameters.
             workers: How many; 0: all that the agent has.
             accumulation: How progress updates are gathered: ``"local"`` or ``"none"``.
+            checkpointing: How it survives the loss of workers; None: a worker that is lost ends it.
 
         Raises:
             JobError: The request is wrong.
@@ -133,6 +212,7 @@ class Client:
             arguments=[control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()],
             workers=workers,
             accumulation=accumulation,
+            **(checkpointing.fields() if checkpointing is not None else {}),
         )
         answer = _translated(lambda: self._jobs.Submit(request))
         return Job(answer.job, self._jobs)
@@ -165,12 +245,14 @@ class Job:
         """The job's status now."""
         return next(self.watch())
 
-    def outputs(self, *names: str) -> Iterator[tuple[str, int, Any]]:
+    def outputs(self, *names: str, from_epochs: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Any]]:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
 
-        For each output the epochs come in order, from the first one on, the empty ones included.
+        For each output the epochs come in order, from the first one that is kept, or the one that is wanted, the empty
+        ones included.
         """
-        call = self._jobs.Subscribe(jobs_pb2.SubscribeRequest(job=self.name, outputs=names))
+        request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
+        call = self._jobs.Subscribe(request)
         for output in _translated_stream(call):
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
@@ -231,6 +313,24 @@ class Job:
             if holds(status) or status.failure is not None:
                 break
         return status
+
+    def checkpoint(self) -> int:
+        """Makes a checkpoint; returns its number when it is durable.
+
+        Raises:
+            JobError: The job has no store, or has ended.
+        """
+        answer = _translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
+        return answer.checkpoint
+
+    def rescale(self, workers: int) -> None:
+        """Goes on with another number of workers, from a new checkpoint; returns when they run.
+
+        Raises:
+            JobError: The job has no store, has ended, or a stage's state cannot be spread over so many.
+        """
+        request = jobs_pb2.RescaleRequest(job=self.name, workers=workers)
+        _translated(lambda: self._jobs.Rescale(request))
 
     def cancel(self) -> None:
         """Ends the job at once."""
@@ -315,6 +415,18 @@ def _status(view: jobs_pb2.JobView) -> JobStatus:
         probes=_probes(view, known),
         outputs=[output.name for output in view.outputs],
         inputs=list(view.inputs),
+        recovery=RecoveryStatus(
+            generation=view.generation,
+            restarts=view.restarts,
+            last_fault=view.last_fault,
+            checkpoint=view.checkpoint or None,
+            committed=view.checkpoints_committed,
+            dropped=view.checkpoints_dropped,
+            last_drop=view.last_drop,
+            halted_s=view.checkpoint_halted_us / 1e6,
+            stored_s=view.checkpoint_stored_us / 1e6,
+            stored_bytes=view.checkpoint_bytes,
+        ),
         failure=failure,
     )
 

@@ -1,12 +1,14 @@
 """The leader's side of a halting checkpoint: when one begins, when it is durable, when it is given up.
 
     state      event                        next        what is to be done
-    IDLE       due, or asked for            STORING     Begin to all workers
+    IDLE       due, or asked for            OPENING     Open: ask the store for a number
+    OPENING    opened                       STORING     Begin to all workers
+               failed                       IDLE        Drop
     STORING    stored(w), not yet all       STORING
                stored(w), all               COMMITTING  Commit
-               failed(w), timed out         IDLE        Abort to all workers
+               failed(w), timed out         IDLE        Drop, Abort to all workers
     COMMITTING committed                    IDLE        Announce to all workers
-               commit failed                IDLE        Abort to all workers
+               failed                       IDLE        Drop, Abort to all workers
 
 A checkpoint that fails is dropped with a warning and never harms the job. Another that is asked for meanwhile waits.
 """
@@ -28,8 +30,14 @@ class Phase(Enum):
     """What the leader waits for."""
 
     IDLE = "idle"
+    OPENING = "opening"
     STORING = "storing"
     COMMITTING = "committing"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Ask the store for the number of a new checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,18 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Warn that a checkpoint (None: one that has no number yet) was given up, and have the store forget it."""
+
+    checkpoint: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
-    """Tell all workers that a checkpoint has been given up, and warn with the reason."""
+    """Tell all workers that a checkpoint has been given up."""
 
     checkpoint: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +77,7 @@ class Announce:
     checkpoint: int
 
 
-Effect = Begin | Commit | Abort | Announce
+Effect = Open | Begin | Commit | Drop | Abort | Announce
 
 
 @dataclass(slots=True)
@@ -71,7 +86,6 @@ class Checkpoints:
 
     Attributes:
         workers: How many workers there are.
-        next_number: The number of the next checkpoint: above all that were ever used for the job.
         interval_s: From one to the next; None: only when asked for.
         epochs: After so many complete epochs a checkpoint is due, too; None: not by epochs.
         timeout_s: After how long one is given up.
@@ -81,7 +95,6 @@ class Checkpoints:
     """
 
     workers: int
-    next_number: int = 1
     interval_s: float | None = INTERVAL_S
     epochs: int | None = None
     timeout_s: float = TIMEOUT_S
@@ -98,7 +111,7 @@ class Checkpoints:
     @property
     def current(self) -> int | None:
         """The checkpoint that is being made."""
-        return None if self.phase is Phase.IDLE else self._number
+        return self._number if self.phase in (Phase.STORING, Phase.COMMITTING) else None
 
     def ask(self, now_s: float) -> list[Effect]:
         """Somebody wants a checkpoint; with one under way, the next."""
@@ -116,6 +129,13 @@ class Checkpoints:
             return self._drop(now_s, f"after {self.timeout_s:g} s it was not stored by worker {missing[0]}")
         return []
 
+    def opened(self, checkpoint: int) -> list[Effect]:
+        """The store has given a number, above all that were ever used for the job."""
+        assert self.phase is Phase.OPENING
+        self._number = checkpoint
+        self.phase = Phase.STORING
+        return [Begin(checkpoint)]
+
     def stored(self, worker: int, checkpoint: int, part: Any, now_s: float) -> list[Effect]:
         """A worker's part is durable."""
         if self.phase is not Phase.STORING or checkpoint != self._number:
@@ -126,9 +146,13 @@ class Checkpoints:
         self.phase = Phase.COMMITTING
         return [Commit(checkpoint, tuple(self._parts[index] for index in range(self.workers)))]
 
-    def failed(self, checkpoint: int, reason: str, now_s: float) -> list[Effect]:
-        """A worker's part, or the manifest, could not be stored."""
-        if checkpoint != self.current:
+    def first_of(self, checkpoint: int) -> bool:
+        """Whether this is the checkpoint that is being made, and no part of it is durable yet."""
+        return checkpoint == self.current and not self._parts
+
+    def failed(self, checkpoint: int | None, reason: str, now_s: float) -> list[Effect]:
+        """The number could not be had (None), or a worker's part or the manifest could not be stored."""
+        if self.phase is Phase.IDLE or checkpoint != self.current:
             return []
         return self._drop(now_s, reason)
 
@@ -137,7 +161,7 @@ class Checkpoints:
         assert self.phase is Phase.COMMITTING
         self.phase, self._ended_s = Phase.IDLE, now_s
         self.committed += 1
-        return [Announce(checkpoint), *self.tick(now_s)]
+        return [Announce(checkpoint)]
 
     def _due(self, now_s: float, epoch: int | None) -> bool:
         assert self._ended_s is not None
@@ -146,13 +170,14 @@ class Checkpoints:
         return self._asked or by_time or by_epochs
 
     def _begin(self, now_s: float, epoch: int | None) -> list[Effect]:
-        self._number, self.next_number = self.next_number, self.next_number + 1
         self._asked, self._began_s, self._epoch = False, now_s, epoch if epoch is not None else self._epoch
         self._parts.clear()
-        self.phase = Phase.STORING
-        return [Begin(self._number)]
+        self.phase = Phase.OPENING
+        return [Open()]
 
     def _drop(self, now_s: float, reason: str) -> list[Effect]:
+        number = self.current
         self.phase, self._ended_s = Phase.IDLE, now_s
         self.dropped += 1
-        return [Abort(self._number, reason), *self.tick(now_s)]
+        told: list[Effect] = [] if number is None else [Abort(number)]
+        return [Drop(number, reason), *told]

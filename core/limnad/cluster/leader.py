@@ -7,7 +7,8 @@ and which of them to end. The way of a run:
     Attached(w)             all attached: Prepare to all          refused
     Built(w)                all built and equal: Start to all,    refused
                             -> RUNNING
-    Finished(w)             refused                               all finished: Stop to all, -> FINISHED
+    Finished(w)             refused                               all finished: Stop to all, -> FINISHED; with a store,
+                                                                  first a last checkpoint: Conclude, then Concluded
     Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
     Cancel                  -> CANCELLED                          -> CANCELLED
 
@@ -54,6 +55,7 @@ class Built:
     worker: int
     fingerprint: str
     stages: tuple[str, ...]
+    graph: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Fault(Enum):
     LINK = "link"
     ENGINE = "engine"
     PROCESS = "process"
+    CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,12 @@ class Tick:
     """Time has passed."""
 
 
-Event = Attached | Built | Finished | Failed | Exited | Cancel | Tick
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """The last checkpoint is durable."""
+
+
+Event = Attached | Built | Finished | Failed | Exited | Cancel | Tick | Concluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,12 @@ class Changed:
     state: State
 
 
-Effect = SendPrepare | SendStart | SendStop | Kill | Changed
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """All have finished: make a last checkpoint, so that what they have done is shown and never done again."""
+
+
+Effect = SendPrepare | SendStart | SendStop | Kill | Changed | Conclude
 
 
 @dataclass
@@ -165,12 +178,18 @@ class Run:
     Attributes:
         workers: How many engines it has.
         accumulation: How they gather progress updates.
+        concludes: Whether a last checkpoint is made when all have finished.
+        graph: The fingerprint that a restored checkpoint demands of the graph; None: any.
+        stages: The stages of the graph that made that checkpoint.
         state: Where it stands.
         failure: Why it failed, if it did.
     """
 
     workers: int
     accumulation: Accumulation = Accumulation.LOCAL
+    concludes: bool = False
+    graph: str | None = None
+    stages: tuple[str, ...] = ()
     state: State = State.STARTING
     failure: Failure | None = None
     _addresses: dict[int, str] = field(default_factory=dict)
@@ -179,6 +198,11 @@ class Run:
     _gone: set[int] = field(default_factory=set)
     _suspected: Failure | None = None
     _suspected_since_s: float = 0.0
+
+    @property
+    def built_graph(self) -> str:
+        """The fingerprint of the graph that the engines have built."""
+        return self._built[0].graph
 
     def handle(self, event: Event, now_s: float) -> list[Effect]:
         """Takes an event, at a monotonic time; returns what is to be done, in order."""
@@ -191,6 +215,8 @@ class Run:
                 return self._build(event)
             case Finished(worker):
                 return self._finish(worker)
+            case Concluded():
+                return self._stop()
             case Failed(worker, failure):
                 return self._failed(worker, failure, now_s)
             case Exited(worker, how):
@@ -215,6 +241,8 @@ class Run:
         for other in self._built.values():
             if other.fingerprint != first.fingerprint:
                 return self._end(State.FAILED, _disagreement(first, other))
+        if self.graph is not None and first.graph != self.graph:
+            return self._end(State.FAILED, _changed(self.stages, first))
         members = tuple(self._addresses[worker] for worker in range(self.workers))
         self.state = State.RUNNING
         starts = [SendStart(worker, members, self.accumulation) for worker in range(self.workers)]
@@ -224,6 +252,9 @@ class Run:
         self._finished.add(worker)
         if len(self._finished) < self.workers:
             return []
+        return [Conclude()] if self.concludes else self._stop()
+
+    def _stop(self) -> list[Effect]:
         self.state = State.FINISHED
         return [*(SendStop(each) for each in range(self.workers)), Changed(State.FINISHED)]
 
@@ -251,6 +282,18 @@ class Run:
             "left running.",
             worker,
         )
+
+
+def _changed(before: tuple[str, ...], now: Built) -> Failure:
+    gone = [name for name in before if name not in now.stages]
+    new = [name for name in now.stages if name not in before]
+    said = [f"{what} {', '.join(map(repr, names))}" for what, names in (("gone:", gone), ("new:", new)) if names]
+    differing = f" ({'; '.join(said)})" if said else " (the stages are the same, but not how they are connected)"
+    return Failure(
+        Fault.JOB,
+        f"the job's dataflow is not the one that made the checkpoint{differing}: its state cannot be given back. "
+        "Resume with the job as it was, or start it anew under another name or in an empty store.",
+    )
 
 
 def _disagreement(first: Built, other: Built) -> Failure:

@@ -185,6 +185,10 @@ class Worker:
             self._captured = {number: kept for number, kept in self._captured.items() if number > checkpoint}
             self._keeper.committed(snapshot.completed)
 
+    def forget_committed(self) -> None:
+        """What earlier checkpoints have stored is lost: the next one has to hold everything."""
+        self._keeper.forget()
+
     @property
     def halted(self) -> bool:
         """Whether the worker waits for the markers of a checkpoint."""

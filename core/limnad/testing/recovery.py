@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit
+from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit, Drop, Open
 from limnad.cluster.checkpoints import Effect as LeaderEffect
 from limnad.cluster.effects import Captured, Effect, Marker, Publish
-from limnad.cluster.parts import PartRecord, read_part, write_part
+from limnad.cluster.parts import read_part, write_part
+from limnad.cluster.records import PartRecord
 from limnad.cluster.worker import Worker
 from limnad.stream.flow import BuiltFlow
 from limnad.testing.simulation import LinkName, Simulation, SimulationError
@@ -65,9 +66,7 @@ class Generation(Simulation):
     def __init__(self, recovery: Recovery, workers: int, seed: int, number: int) -> None:
         self._recovery = recovery
         self.number = number
-        self.leader = Checkpoints(
-            workers, next_number=recovery.next_checkpoint, interval_s=recovery.interval_ticks, timeout_s=2_000
-        )
+        self.leader = Checkpoints(workers, interval_s=recovery.interval_ticks, timeout_s=2_000)
         self.log: list[Published] = []
         self._cut: dict[int, int] = {}
         self._writing: list[tuple[Captured, int]] = []
@@ -148,15 +147,20 @@ class Generation(Simulation):
 
     def _lead(self, effects: Sequence[LeaderEffect]) -> None:
         for effect in effects:
+            if isinstance(effect, Open):
+                self._recovery.last_checkpoint += 1
+                self._lead(self.leader.opened(self._recovery.last_checkpoint))
+                continue
             if isinstance(effect, Commit):
                 self._committing = effect
+                continue
+            if isinstance(effect, Drop):
                 continue
             if isinstance(effect, Announce):
                 self._recovery.released.extend(self.take_committed(effect.checkpoint))
             for worker in self.workers:
                 name: LinkName = (LEADER, worker.index, "control")
                 self.send(name, effect)
-        self._recovery.next_checkpoint = self.leader.next_number
 
     def take_committed(self, checkpoint: int) -> list[Published]:
         """What was published before a checkpoint and not released yet."""
@@ -230,7 +234,7 @@ class Recovery:
         self.store = MemoryStore()
         self.released: list[Published] = []
         self.seen: list[Published] = []
-        self.next_checkpoint = 1
+        self.last_checkpoint = 0
         self.made_by: dict[int, int] = {}
         self.generations = 0
 

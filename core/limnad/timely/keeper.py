@@ -81,6 +81,12 @@ class Keeper:
             if stage.name in completed:
                 self._scheduler.outside_time(stage, "on_commit", vertex.on_commit, completed[stage.name])
 
+    def forget(self) -> None:
+        """What was committed is lost: the next capture has to hold everything."""
+        for _, _, states in self._vertices:
+            for state in states.values():
+                state.forget()
+
     # -- giving back ---------------------------------------------------------------------------------------------------
 
     def restore(self, parts: Sequence[Part]) -> None:

@@ -95,6 +95,9 @@ class State:
     def committed(self) -> None:
         """A checkpoint with the newest capture is durable: what has not changed since need not be stored again."""
 
+    def forget(self) -> None:
+        """What was committed is lost: the next capture has to hold everything."""
+
     def restore(self, share: Share) -> None:
         """Takes over what was stored; called before the first callback, on an empty state."""
         raise NotImplementedError
@@ -244,6 +247,10 @@ class KeyedState(State, MutableMapping[K, V]):
         self._captured = set()
         self._index.committed()
 
+    def forget(self) -> None:
+        """See `State.forget`."""
+        self._index.forget()
+
     def restore(self, share: Share) -> None:
         """See `State.restore`.
 
@@ -284,6 +291,10 @@ class _GroupIndex(Generic[K]):
     def committed(self) -> None:
         """The blocks of the newest capture are durable."""
         self._committed_blocks = self._blocks
+
+    def forget(self) -> None:
+        """No block is durable."""
+        self._committed_blocks = 0
 
     def hashes(self, keys: Sequence[K]) -> Any:
         """The stable hashes that decide whose the keys are."""

@@ -13,10 +13,12 @@ class Encoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENCODING_FRAME: _ClassVar[Encoding]
     ENCODING_RECORDS: _ClassVar[Encoding]
     ENCODING_PICKLED: _ClassVar[Encoding]
+    ENCODING_MARKER: _ClassVar[Encoding]
 ENCODING_UNSPECIFIED: Encoding
 ENCODING_FRAME: Encoding
 ENCODING_RECORDS: Encoding
 ENCODING_PICKLED: Encoding
+ENCODING_MARKER: Encoding
 
 class DataBatch(_message.Message):
     __slots__ = ("sequence", "connector", "time", "encoding", "payload")

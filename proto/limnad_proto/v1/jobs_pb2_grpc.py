@@ -60,6 +60,16 @@ class JobServiceStub:
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.Checkpoint = channel.unary_unary(
+                '/limnad.v1.JobService/Checkpoint',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
+                _registered_method=True)
+        self.Rescale = channel.unary_unary(
+                '/limnad.v1.JobService/Rescale',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -100,6 +110,20 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Checkpoint(self, request, context):
+        """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rescale(self, request, context):
+        """Goes on with another number of workers, after a checkpoint; answered when they run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +151,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelResponse.SerializeToString,
+            ),
+            'Checkpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Checkpoint,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'Rescale': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rescale,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +298,60 @@ class JobService:
             '/limnad.v1.JobService/Cancel',
             limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Checkpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Checkpoint',
+            limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rescale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Rescale',
+            limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class JobServiceStub:
     """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]
     """Ends a job at once."""
+    Checkpoint: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]
+    """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Rescale: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]
+    """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -56,6 +60,10 @@ class JobServiceAsyncStub(JobServiceStub):
     """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it."""
     Cancel: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]  # type: ignore[assignment]
     """Ends a job at once."""
+    Checkpoint: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]  # type: ignore[assignment]
+    """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Rescale: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]  # type: ignore[assignment]
+    """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -97,5 +105,21 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.CancelResponse, _abc.Awaitable[_jobs_pb2.CancelResponse]]:
         """Ends a job at once."""
+
+    @_abc_1.abstractmethod
+    def Checkpoint(
+        self,
+        request: _jobs_pb2.CheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.CheckpointResponse, _abc.Awaitable[_jobs_pb2.CheckpointResponse]]:
+        """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+
+    @_abc_1.abstractmethod
+    def Rescale(
+        self,
+        request: _jobs_pb2.RescaleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RescaleResponse, _abc.Awaitable[_jobs_pb2.RescaleResponse]]:
+        """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

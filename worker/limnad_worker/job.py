@@ -1,0 +1,443 @@
+"""One job as its agent sees it: one generation of engines after the other, and what they have told.
+
+    Submit -> [begin a generation: mint it, take engines, Prepare ... Start] -> engines run
+                    ^                                                              |
+                    +---- a worker is lost, and the supervisor allows it ----------+----> the job has ended
+
+All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Checkpoints` for its checkpoints,
+`Supervisor` for what comes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from limnad.cluster import leader
+from limnad.cluster.records import PartError
+from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
+from limnad.store import LostState, StoreError, Unavailable
+from limnad.timely.progress import Accumulation
+from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker.outputs import Delivery, Outputs
+from limnad_worker.processes import EngineProcess
+from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.vault import Vault
+
+STORE_RETRY_S = 1.0
+"""How often a job that cannot begin because its store is away looks again."""
+
+_STATES = {
+    leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
+    leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
+    leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
+    leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
+    leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
+}
+
+
+class Engine:
+    """An engine as its agent sees it."""
+
+    def __init__(self, process: EngineProcess) -> None:
+        self.process = process
+        self.address = ""
+        self.outgoing: asyncio.Queue[wire.ToEngine | None] = asyncio.Queue()
+        self.job: Job | None = None
+
+
+class Engines(Protocol):
+    """Where a job gets its engines."""
+
+    async def take(self, job: Job, count: int) -> list[Engine]:
+        """Engines that nobody else has."""
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something until the agent stops."""
+
+
+class Job:
+    """One job.
+
+    Args:
+        name: Its name at the agent.
+        request: What was asked for.
+        workers: How many engines.
+        engines: Where they come from.
+        vault: Its store; None: a worker that is lost ends the job.
+    """
+
+    def __init__(
+        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
+    ) -> None:
+        self.name = name
+        self.request = request
+        self.workers = workers
+        self.engines: list[Engine] = []
+        self.view = jobs_pb2.JobView(job=name)
+        self.changed = asyncio.Condition()
+        self.outputs = Outputs(Delivery(request.delivery or "eager"))
+        self.failure: leader.Failure | None = None
+        self.state = leader.State.STARTING
+        self.recovering = False
+        self.generation = 0
+        self._source = engines
+        self._vault = vault
+        self._run = leader.Run(workers)
+        self._saving: Saving | None = None
+        self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
+        self._restore = 0
+        self._unreadable: set[int] = set()
+        self._asked: list[asyncio.Future[int]] = []
+        self._pushes: dict[int, asyncio.Future[str]] = {}
+        self._next_push = 0
+        self._submitted_s = self._running_s = time.monotonic()
+
+    @property
+    def survives_losses(self) -> bool:
+        """Whether it goes on when a worker is lost."""
+        return self._vault is not None
+
+    # -- generations ---------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Begins a generation, and with a store as often as the store is away again."""
+        accumulation = Accumulation(self.request.accumulation or "local")
+        run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
+        if self._vault is None:
+            self.generation += 1
+        elif not await self._mint(run):
+            return
+        self._run = run
+        self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
+        self.outputs.restart()
+        self.view.generation = self.generation
+        del self.view.workers[:]
+        self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.engines = await self._source.take(self, self.workers)
+        for worker, engine in enumerate(self.engines):
+            if engine.address:
+                await self.tell_leader(leader.Attached(worker, engine.address))
+
+    async def _mint(self, run: leader.Run) -> bool:
+        """Takes the job over in its store, and chooses the checkpoint to start from; False: the job has ended."""
+        assert self._vault is not None
+        while not self.state.ended:
+            try:
+                begun = await self._vault.begin_generation()
+                self.generation = begun.generation
+                await self._choose(run, begun.checkpoints)
+            except Unavailable as error:
+                self.view.last_fault = f"the store is away: {error}"
+                await asyncio.sleep(STORE_RETRY_S)
+            except (StoreError, PartError) as error:
+                await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
+            else:
+                return True
+        return False
+
+    async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
+        """The newest checkpoint that can be read.
+
+        Raises:
+            LostState: There are some, and none can be read.
+        """
+        assert self._vault is not None
+        problem: Exception | None = None
+        for number in reversed([each for each in checkpoints if each not in self._unreadable]):
+            try:
+                record = await self._vault.read(number)
+                if self.generation_is_first:
+                    names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
+                    chunks = await self._vault.get(names)
+                    self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
+            except Unavailable:
+                raise
+            except (StoreError, PartError) as error:
+                self._unreadable.add(number)
+                self.view.last_fault = f"checkpoint {number} cannot be read, an older one is taken: {error}"
+                problem = error
+                continue
+            self._restore = self.view.checkpoint = number
+            run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
+            return
+        if checkpoints:
+            raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
+        self._restore = 0
+
+    @property
+    def generation_is_first(self) -> bool:
+        """Whether this agent has run none of the job's generations before."""
+        return not self.engines and not self.recovering
+
+    async def _restart(self) -> None:
+        """A new generation in the place of one that has ended."""
+        self.recovering = True
+        await self.notify()
+        await self.begin()
+
+    # -- the leader ----------------------------------------------------------------------------------------------------
+
+    async def engine_event(self, engine: Engine, event: Callable[[int], leader.Event]) -> None:
+        """Something became of an engine; of one of an older generation it means nothing."""
+        if engine in self.engines:
+            await self.tell_leader(event(self.engines.index(engine)))
+
+    async def tell_leader(self, event: leader.Event) -> None:
+        """Feeds the leader's machine and carries out its effects."""
+        for effect in self._run.handle(event, time.monotonic()):
+            match effect:
+                case leader.SendPrepare(worker):
+                    self._send(worker, prepare=self._prepare(worker))
+                case leader.SendStart(worker, members, accumulation):
+                    self._send(worker, start=wire.Start(members=members, accumulation=accumulation.value))
+                case leader.SendStop(worker):
+                    self._send(worker, stop=wire.Stop())
+                case leader.Kill(worker):
+                    self.engines[worker].process.kill()
+                case leader.Conclude():
+                    assert self._saving is not None
+                    await self._saving.conclude()
+                case leader.Changed(state):
+                    await self._changed(state)
+        await self.notify()
+
+    def _prepare(self, worker: int) -> wire.Prepare:
+        return wire.Prepare(
+            job=self.name,
+            generation=self.generation,
+            path=self.request.path,
+            function=self.request.function or "job",
+            arguments=self.request.arguments,
+            workers=self.workers,
+            worker=worker,
+            store=self._vault.url if self._vault is not None else "",
+            space=self._vault.space if self._vault is not None else "",
+            restore=self._restore,
+        )
+
+    def _send(self, worker: int, **message: Any) -> None:
+        self.engines[worker].outgoing.put_nowait(wire.ToEngine(**message))
+
+    def _send_all(self, **message: Any) -> None:
+        for worker in range(len(self.engines)):
+            self._send(worker, **message)
+
+    async def _changed(self, state: leader.State) -> None:
+        failure = self._run.failure
+        if failure is not None and self._vault is not None:
+            if self._saving is not None:
+                self._saving.close()
+            if failure.fault is leader.Fault.CHECKPOINT:
+                self._unreadable.add(self._restore)
+            verdict = self._supervisor.judge(failure, time.monotonic())
+            if verdict is None:
+                self.view.restarts, self.view.last_fault = self._supervisor.restarts, failure.summary
+                self._source.keep(self._restart())
+                return
+            failure = verdict
+        if state is leader.State.RUNNING:
+            if not self.view.starting_us:
+                self._running_s = time.monotonic()
+                self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
+            self.recovering = False
+            self.state = state
+            await self._ask_again()
+        elif state.ended:
+            await self._end(state, failure)
+
+    async def _end(self, state: leader.State, failure: leader.Failure | None) -> None:
+        self.state, self.failure, self.recovering = state, failure, False
+        if self.view.starting_us:
+            self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        if failure is not None:
+            self.view.failure.CopyFrom(
+                wire.Failed(summary=failure.summary, traceback=failure.traceback, fault=failure.fault.value)
+            )
+            if failure.worker is not None:
+                self.view.failed_worker = failure.worker
+        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
+        for waiting in waiters:
+            if not waiting.done():
+                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+        if self._vault is not None:
+            self._source.keep(self._vault.close())
+        await self.notify()
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Time has passed."""
+        await self.tell_leader(leader.Tick())
+        if self._saving is not None and self._run.state is leader.State.RUNNING:
+            await self._saving.tick()
+
+    async def checkpoint(self) -> int:
+        """Makes a checkpoint; its number, when it is durable.
+
+        Raises:
+            Refused: The job has no store, or has ended.
+        """
+        if self._vault is None:
+            raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")
+        if self.state.ended:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked.append(waiting)
+        await self._ask_again()
+        return await waiting
+
+    async def _ask_again(self) -> None:
+        if self._asked and self._saving is not None and self._run.state is leader.State.RUNNING:
+            await self._saving.ask()
+
+    async def rescale(self, workers: int) -> int:
+        """Goes on with another number of workers from a new checkpoint; returns the generation.
+
+        Raises:
+            Refused: See `checkpoint`.
+        """
+        await self.checkpoint()
+        if workers != self.workers:
+            self.workers = workers
+            self._let_go()
+            await self._restart()
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.state.ended or not self.recovering)
+        if self.state.ended:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return self.generation
+
+    def _let_go(self) -> None:
+        """Ends this generation's engines; what they still say counts for nothing."""
+        before, self.engines = self.engines, []
+        if self._saving is not None:
+            self._saving.close()
+        for engine in before:
+            engine.process.kill()
+
+    async def _committed(self, checkpoint: int) -> None:
+        self._restore = checkpoint
+        for waiting in self._asked:
+            if not waiting.done():
+                waiting.set_result(checkpoint)
+        self._asked.clear()
+        if self._saving is not None and self._saving.concluding:
+            await self.tell_leader(leader.Concluded())
+        await self.notify()
+
+    async def _lost(self, why: str) -> None:
+        self._let_go()
+        await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, why))
+
+    def _make_saving(self, vault: Vault, run: leader.Run) -> Saving:
+        around = Surroundings(
+            vault=vault,
+            outputs=self.outputs,
+            view=self.view,
+            generation=self.generation,
+            graph=lambda: run.built_graph,
+            send_all=self._send_all,
+            keep=self._source.keep,
+            committed=self._committed,
+            lost=self._lost,
+        )
+        return Saving(self.request, self.workers, around)
+
+    # -- what engines say ----------------------------------------------------------------------------------------------
+
+    async def engine_said(self, engine: Engine, message: wire.FromEngine) -> None:
+        """Takes a message of an engine; one of an older generation is ignored."""
+        if engine not in self.engines:
+            return
+        worker = self.engines.index(engine)
+        match message.WhichOneof("message"):
+            case "built":
+                self._built(message.built)
+                stages = tuple(stage.name for stage in message.built.stages)
+                built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
+                await self.tell_leader(built)
+            case "finished":
+                await self.tell_leader(leader.Finished(worker))
+            case "failed":
+                await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
+            case "status":
+                self.view.workers[worker].CopyFrom(message.status)
+                await self.notify()
+            case "output":
+                self.outputs.add(message.output)
+                await self.notify()
+            case "stored" if self._saving is not None:
+                await self._saving.stored(worker, message.stored)
+            case "not_stored" if self._saving is not None:
+                await self._saving.not_stored(worker, message.not_stored)
+            case "pushed":
+                self._pushed(message.pushed)
+
+    def _pushed(self, pushed: wire.Pushed) -> None:
+        waiting = self._pushes.pop(pushed.request, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(pushed.error)
+
+    def _built(self, built: wire.Built) -> None:
+        if not self.view.stages:
+            self.view.stages.extend(built.stages)
+            self.view.inputs.extend(built.inputs)
+            self.view.outputs.extend(built.outputs)
+            self.view.probes.extend(built.probes)
+
+    async def notify(self) -> None:
+        """Wakes whoever waits for news."""
+        async with self.changed:
+            self.changed.notify_all()
+
+    # -- what clients ask ----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> jobs_pb2.JobView:
+        """The job as a client sees it."""
+        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
+        if self.state is leader.State.RUNNING:
+            self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        copy = jobs_pb2.JobView()
+        copy.CopyFrom(self.view)
+        return copy
+
+    async def cancel(self) -> None:
+        """Ends the job at once."""
+        if self._run.state.ended and not self.state.ended:
+            await self._end(leader.State.CANCELLED, None)
+        await self.tell_leader(leader.Cancel())
+
+    async def push(self, push: wire.Push) -> str:
+        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
+        if self.state.ended:
+            return f"the job has ended: it is {self.state.value}"
+        if push.input not in self.view.inputs:
+            known = ", ".join(self.view.inputs) or "none"
+            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
+        self._next_push += 1
+        request = self._next_push
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._pushes[request] = answer
+        numbered = wire.Push()
+        numbered.CopyFrom(push)
+        numbered.request = request
+        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
+        self._send(0, push=numbered)
+        try:
+            return await answer
+        except Refused as refused:
+            return str(refused)
+
+
+class Refused(Exception):
+    """What a client asked for cannot be had; says why."""
+
+
+def _failure(worker: int, failed: wire.Failed) -> leader.Failure:
+    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback)

@@ -1,0 +1,197 @@
+"""The checkpoints of one generation: the shell around `limnad.cluster.checkpoints`.
+
+due, asked for, or all have finished -> number from the store -> engines halt, capture, store their parts
+-> outputs' epochs -> manifest -> engines and readers are told
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from limnad.cluster import checkpoints as points
+from limnad.cluster.records import CheckpointRecord, PartError, PartRecord
+from limnad.store import Conflict, LostState, StoreError
+from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker.outputs import Outputs
+from limnad_worker.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a generation's checkpoints are made of, and whom they concern.
+
+    Attributes:
+        vault: The job's store.
+        outputs: Its outputs.
+        view: What clients see of it.
+        generation: The generation's number.
+        graph: The fingerprint of its graph, once it is built.
+        send_all: Tells all engines something.
+        keep: Runs something until the agent stops.
+        committed: To be called when a checkpoint is durable.
+        lost: To be called with the reason when the job cannot go on: its store was taken away from it.
+    """
+
+    vault: Vault
+    outputs: Outputs
+    view: jobs_pb2.JobView
+    generation: int
+    graph: Callable[[], str]
+    send_all: Callable[..., None]
+    keep: Callable[[Coroutine[Any, Any, None]], None]
+    committed: Callable[[int], Awaitable[None]]
+    lost: Callable[[str], Awaitable[None]]
+
+
+class Saving:
+    """Makes checkpoints.
+
+    Args:
+        request: What was asked for.
+        workers: How many engines there are.
+        around: See `Surroundings`.
+    """
+
+    def __init__(self, request: jobs_pb2.SubmitRequest, workers: int, around: Surroundings) -> None:
+        self._around = around
+        self._view = around.view
+        self._machine = points.Checkpoints(
+            workers,
+            interval_s=request.checkpoint_interval_s or None,
+            epochs=request.checkpoint_epochs or None,
+            timeout_s=request.checkpoint_timeout_s or points.TIMEOUT_S,
+        )
+        self._published: dict[int, dict[str, int]] = {}
+        self._closed = False
+        self.concluding = False
+
+    def close(self) -> None:
+        """The generation has ended: what is under way changes nothing any more."""
+        self._closed = True
+
+    async def tick(self) -> None:
+        """Time has passed."""
+        if self.concluding:
+            await self.ask()
+        else:
+            await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
+
+    async def ask(self) -> None:
+        """Somebody wants a checkpoint."""
+        await self._carry_out(self._machine.ask(time.monotonic()))
+
+    async def conclude(self) -> None:
+        """All engines have finished: makes the last checkpoint, and tries again until it is durable."""
+        self.concluding = True
+        await self.ask()
+
+    async def stored(self, worker: int, stored: wire.Stored) -> None:
+        """An engine's part is durable."""
+        view = self._view
+        if self._machine.first_of(stored.checkpoint):
+            view.checkpoint_halted_us = view.checkpoint_stored_us = view.checkpoint_bytes = 0
+        view.checkpoint_halted_us = max(view.checkpoint_halted_us, stored.halted_us)
+        view.checkpoint_stored_us = max(view.checkpoint_stored_us, stored.stored_us)
+        view.checkpoint_bytes += stored.stored_bytes
+        self._published.setdefault(stored.checkpoint, {}).update(stored.published)
+        await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
+
+    async def not_stored(self, worker: int, told: wire.NotStored) -> None:
+        """An engine could not store its part."""
+        reason = f"worker {worker} could not store its part: {told.reason}"
+        await self._carry_out(self._machine.failed(told.checkpoint, reason, time.monotonic()))
+
+    # -- effects -------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, effects: Sequence[points.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case points.Open():
+                    self._around.keep(self._with_store(None, self._open))
+                case points.Begin(number):
+                    self._around.send_all(begin_checkpoint=wire.BeginCheckpoint(checkpoint=number))
+                case points.Commit(number, parts):
+                    self._around.keep(self._with_store(number, partial(self._commit, number, parts)))
+                case points.Abort(number):
+                    self._around.send_all(abort_checkpoint=wire.AbortCheckpoint(checkpoint=number))
+                case points.Drop(number, reason):
+                    self._drop(number, reason)
+                case points.Announce(number):
+                    await self._announce(number)
+
+    async def _with_store(self, number: int | None, work: Callable[[], Awaitable[list[points.Effect]]]) -> None:
+        """Does something with the store for the checkpoint that is being made."""
+        try:
+            effects = await work()
+        except (LostState, Conflict) as error:
+            if not self._closed:
+                await self._around.lost(f"the job's store is not its own any more: {error}")
+            return
+        except (StoreError, PartError) as error:
+            effects = self._machine.failed(number, str(error), time.monotonic())
+        if not self._closed:
+            await self._carry_out(effects)
+
+    async def _open(self) -> list[points.Effect]:
+        return self._machine.opened(await self._around.vault.begin())
+
+    async def _commit(self, number: int, parts: Sequence[bytes]) -> list[points.Effect]:
+        published = self._published.pop(number, {})
+        await self._save_outputs(number, published)
+        record = CheckpointRecord(
+            fingerprint=self._around.graph(),
+            stages=[(stage.name, stage.label) for stage in self._view.stages],
+            generation=self._around.generation,
+            parts=[msgspec.msgpack.decode(part, type=PartRecord) for part in parts],
+            outputs=self._around.outputs.records,
+            epoch=self._epoch,
+            made_s=time.time(),
+        )
+        await self._around.vault.commit(number, record)
+        self._around.outputs.commit(published)
+        return self._machine.commit_done(number, time.monotonic())
+
+    async def _save_outputs(self, number: int, published: dict[str, int]) -> None:
+        outputs, vault = self._around.outputs, self._around.vault
+        if unsaved := outputs.unsaved(published):
+            (chunk,) = await vault.put([b"".join(output.payload for output in unsaved)], number)
+            outputs.save(unsaved, chunk)
+        names = {record.blob.chunk for record in outputs.records if record.blob is not None}
+        if gone := names - await vault.touch(names, number):
+            raise PartError(f"{len(gone)} chunks with epochs of outputs are gone from the store")
+
+    @property
+    def _epoch(self) -> int | None:
+        first = self._view.workers[0]
+        return first.epoch if first.HasField("epoch") else None
+
+    async def _announce(self, number: int) -> None:
+        self._around.send_all(checkpoint_committed=wire.CheckpointCommitted(checkpoint=number))
+        self._view.checkpoint = number
+        self._view.checkpoints_committed += 1
+        self._around.keep(self._retain())
+        await self._around.committed(number)
+
+    async def _retain(self) -> None:
+        try:
+            await self._around.vault.retain()
+        except (StoreError, RuntimeError) as error:  # RuntimeError: the job has ended and its store was closed.
+            self._view.last_drop = f"old checkpoints could not be deleted: {error}"
+
+    def _drop(self, number: int | None, reason: str) -> None:
+        self._view.checkpoints_dropped += 1
+        self._view.last_drop = reason
+        if number is not None:
+            self._around.keep(self._abandon(number))
+
+    async def _abandon(self, number: int) -> None:
+        with contextlib.suppress(StoreError, RuntimeError):  # If it fails, the next generation forgets the number.
+            await self._around.vault.abandon(number)

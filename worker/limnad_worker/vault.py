@@ -1,0 +1,139 @@
+"""The leader's side of the store: generations, manifests, retention. Its calls block: they run on one other thread."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from limnad.cluster.records import CheckpointRecord
+from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Witness, open_store, retain
+from limnad.store.errors import StoreError
+
+T = TypeVar("T")
+
+KEEP = 3
+"""How many checkpoints are kept by default: if one cannot be read, there is another."""
+
+MINTED = "generation/"
+"""Begins the keys of the records by which a generation belongs to one leader only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A generation of one leader's own.
+
+    Attributes:
+        generation: Its number, above all that there were.
+        checkpoints: The complete ones, newest last.
+    """
+
+    generation: int
+    checkpoints: tuple[int, ...]
+
+
+class Vault:
+    """One job's store, as its leader uses it.
+
+    Args:
+        url: See `limnad.store.open_store`.
+        space: The job's name there.
+        keep: How many checkpoints are kept.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+
+    def __init__(self, url: str, space: str, keep: int) -> None:
+        self.url, self.space, self.keep = url, space, keep
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._store = open_store(url)
+        self._job = self._store.job(space)
+        self._checkpoints = Checkpoints(self._job)
+        self._seen: Witness | None = None
+
+    async def _call(self, run: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    async def numbers(self) -> tuple[int, ...]:
+        """The complete checkpoints, newest last."""
+        return await self._call(lambda: Checkpoints(self._job).numbers())
+
+    async def begin_generation(self) -> Begun:
+        """Takes the job over: whatever an older generation still does counts for nothing.
+
+        Raises:
+            LostState: The store is not the one it was, or has forgotten what it had promised.
+            Conflict: Another leader was faster.
+            StoreError: The store cannot be reached.
+        """
+        return await self._call(self._begin_generation)
+
+    def _begin_generation(self) -> Begun:
+        self._seen = Identity(self._job).rise(self._seen)
+        generation = Checkpoints(self._job).state().generation + 1
+        # The number alone would not do: two leaders may come to the same one.
+        self._job.ledger.put(f"{MINTED}{generation}", secrets.token_bytes(16), ABSENT)
+        self._checkpoints = Checkpoints(self._job, generation)
+        state = self._checkpoints.take_over()
+        for key in self._job.ledger.keys(MINTED):
+            if int(key.removeprefix(MINTED)) < generation:
+                record = self._job.ledger.get(key)
+                if record is not None:
+                    self._job.ledger.delete(key, record.version)
+        return Begun(generation, state.complete)
+
+    async def begin(self) -> int:
+        """A new checkpoint's number."""
+        return await self._call(self._checkpoints.begin)
+
+    async def commit(self, number: int, record: CheckpointRecord) -> None:
+        """Makes the checkpoint: the one moment from which on it counts."""
+
+        def run() -> None:
+            chunks = [ChunkRef.parse(name) for name in sorted(record.chunks())]
+            self._checkpoints.commit(number, chunks, record.encode())
+            self._seen = Identity(self._job).rise(self._seen)
+
+        await self._call(run)
+
+    async def retain(self) -> None:
+        """Deletes what only older checkpoints needed."""
+        await self._call(lambda: retain(self._checkpoints, keep=self.keep))
+
+    async def abandon(self, number: int) -> None:
+        """Gives up a checkpoint that is being written."""
+        await self._call(lambda: self._checkpoints.abandon(number))
+
+    async def read(self, number: int) -> CheckpointRecord:
+        """What a checkpoint says.
+
+        Raises:
+            StoreError: It cannot be read.
+            PartError: It is damaged.
+        """
+        return await self._call(lambda: CheckpointRecord.decode(self._checkpoints.manifest(number).body))
+
+    async def put(self, datas: Sequence[bytes], mark: int) -> list[str]:
+        """Stores chunks for a checkpoint that is being written."""
+        return await self._call(lambda: [str(ref) for ref in self._job.chunks.put_many(datas, mark=mark)])
+
+    async def touch(self, names: set[str], mark: int) -> set[str]:
+        """Those of these chunks that are there; they will stay for the checkpoint."""
+        refs = set(map(ChunkRef.parse, names))
+        return {str(ref) for ref in await self._call(lambda: self._job.chunks.touch(refs, mark=mark))}
+
+    async def get(self, names: Sequence[str]) -> list[bytes]:
+        """The contents of chunks."""
+        return await self._call(lambda: list(self._job.chunks.get_many(map(ChunkRef.parse, names))))
+
+    async def close(self) -> None:
+        """Hangs up."""
+        await self._call(self._store.close)
+        self._thread.shutdown(wait=False)
+
+
+__all__ = ["KEEP", "Begun", "Conflict", "StoreError", "Vault"]

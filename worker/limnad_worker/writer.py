@@ -1,0 +1,116 @@
+"""Stores what an engine captures, on a thread of its own, while the engine runs on; and reads what it starts from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from limnad.cluster.effects import Captured
+from limnad.cluster.parts import read_part, write_part
+from limnad.cluster.records import CheckpointRecord, PartRecord
+from limnad.store import Checkpoints, ChunkRef, Space, open_store
+from limnad.timely.snapshot import Part
+from limnad_worker.inbox import Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A captured part is durable, or could not be stored.
+
+    Attributes:
+        checkpoint: Its number.
+        part: Its record as MessagePack; None: it could not be stored.
+        took_us: How long storing took.
+        stored_bytes: How much was encoded.
+        error: Why not.
+        lost: Whether chunks that an earlier checkpoint had stored are gone: the next must not build upon them.
+    """
+
+    checkpoint: int
+    part: bytes | None
+    took_us: int = 0
+    stored_bytes: int = 0
+    error: str = ""
+    lost: bool = False
+
+
+class ChunksGone(Exception):
+    """What an earlier checkpoint has stored is not in the store any more."""
+
+
+class Writer:
+    """One engine's way to the store.
+
+    Args:
+        url: See `limnad.store.open_store`.
+        space: The job's name in the store.
+        inbox: Where `Written` goes.
+    """
+
+    def __init__(self, url: str, space: str, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._store = open_store(url)
+        self._space: Space = self._store.job(space)
+        self._records: dict[int, PartRecord] = {}
+        self._previous: PartRecord | None = None
+        self._bytes = 0
+
+    def read(self, checkpoint: int, worker: int, workers: int) -> Sequence[Part]:
+        """All workers' parts of a checkpoint, as far as this worker gets a share of them.
+
+        Raises:
+            StoreError: The store cannot be read, or a chunk is missing or corrupt.
+            PartError: What was stored is not what it should be.
+        """
+        record = CheckpointRecord.decode(Checkpoints(self._space).manifest(checkpoint).body)
+        return [read_part(part, self._get, worker, workers) for part in record.parts]
+
+    def _get(self, names: Iterable[str]) -> Iterable[bytes]:
+        return self._space.chunks.get_many(map(ChunkRef.parse, names))
+
+    def write(self, captured: Captured) -> None:
+        """Stores a part; a `Written` comes when it is done."""
+        self._thread.submit(self._write, captured)
+
+    def committed(self, checkpoint: int) -> None:
+        """A checkpoint is durable: what has not changed since need not be written again."""
+        self._previous = self._records.pop(checkpoint, self._previous)
+        self._records = {number: record for number, record in self._records.items() if number > checkpoint}
+
+    def close(self) -> None:
+        """Gives up what is not stored yet."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._store.close()
+
+    def _write(self, captured: Captured) -> None:
+        began_s = time.perf_counter()
+        number, previous = captured.checkpoint, self._previous
+        self._bytes = 0
+        try:
+            record = write_part(captured.snapshot, lambda datas: self._put(datas, number), previous)
+            self._keep(record, previous, number)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this checkpoint is dropped and the job goes on
+            told = Written(number, None, error=str(error), lost=isinstance(error, ChunksGone))
+        else:
+            self._records[number] = record
+            took_us = int((time.perf_counter() - began_s) * 1e6)
+            told = Written(number, msgspec.msgpack.encode(record), took_us, self._bytes)
+        self._inbox.put_from_thread(told)
+
+    def _put(self, datas: Iterable[bytes], checkpoint: int) -> list[str]:
+        return [str(ref) for ref in self._space.chunks.put_many(map(self._counted, datas), mark=checkpoint)]
+
+    def _counted(self, data: bytes) -> bytes:
+        self._bytes += len(data)
+        return data
+
+    def _keep(self, record: PartRecord, previous: PartRecord | None, checkpoint: int) -> None:
+        """Claims the chunks of the previous checkpoint that this one uses again."""
+        again = {ChunkRef.parse(name) for name in record.chunks() & (previous.chunks() if previous else set())}
+        if gone := again - self._space.chunks.touch(again, mark=checkpoint):
+            raise ChunksGone(f"{len(gone)} chunks of an earlier checkpoint are gone from {self._space.where}")
