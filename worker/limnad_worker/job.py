@@ -105,6 +105,7 @@ class Job:
 
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
+        self._let_go()
         accumulation = Accumulation(self.request.accumulation or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self._vault is None:
@@ -150,7 +151,7 @@ class Job:
         for number in reversed([each for each in checkpoints if each not in self._unreadable]):
             try:
                 record = await self._vault.read(number)
-                if self.generation_is_first:
+                if not self.view.generation:  # This agent has no outputs of the job yet.
                     names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
                     chunks = await self._vault.get(names)
                     self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
@@ -167,11 +168,6 @@ class Job:
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
-
-    @property
-    def generation_is_first(self) -> bool:
-        """Whether this agent has run none of the job's generations before."""
-        return not self.engines and not self.recovering
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -303,7 +299,6 @@ class Job:
         await self.checkpoint()
         if workers != self.workers:
             self.workers = workers
-            self._let_go()
             await self._restart()
         async with self.changed:
             await self.changed.wait_for(lambda: self.state.ended or not self.recovering)

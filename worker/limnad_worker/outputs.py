@@ -50,7 +50,7 @@ class Outputs:
 
     def add(self, output: wire.Output) -> None:
         """An engine has published an epoch."""
-        if output.epoch >= self._next.get(output.name, 0):
+        if output.epoch == self._next.get(output.name, output.epoch):
             self._epochs.append(output)
             self._next[output.name] = output.epoch + 1
 
