@@ -115,7 +115,7 @@ class Job:
         self._run = run
         self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
         self.outputs.restart()
-        self.view.generation = self.generation
+        self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
         self.engines = await self._source.take(self, self.workers)
@@ -231,7 +231,7 @@ class Job:
                 self._unreadable.add(self._restore)
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
-                self.view.restarts, self.view.last_fault = self._supervisor.restarts, failure.summary
+                self.view.last_fault = failure.summary
                 self._source.keep(self._restart())
                 return
             failure = verdict

@@ -56,7 +56,15 @@ class Vault:
         self._seen: Witness | None = None
 
     async def _call(self, run: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._explained, run)
+
+    def _explained(self, run: Callable[[], T]) -> T:
+        try:
+            return run()
+        except Conflict:
+            if self._seen is not None:
+                Identity(self._job).check(self._seen)  # A store that has lost what it knew is worse than a rival.
+            raise
 
     async def numbers(self) -> tuple[int, ...]:
         """The complete checkpoints, newest last."""
