@@ -9,21 +9,23 @@ from collections import Counter
 
 import limnad
 
+Seen = tuple[limnad.Timestamp, str]
+
 
 class DistinctCount(limnad.Vertex):
     def __init__(self) -> None:
-        self.counts: dict[limnad.Timestamp, Counter[str]] = {}
+        # By word: it is in every checkpoint, and words find their worker again when the number of workers changes.
+        self.counts = limnad.KeyedState[Seen, int]("counts", by=lambda seen: seen[1])
 
     def on_recv(self, port: int, batch: list[str], time: limnad.Timestamp) -> None:
-        if time not in self.counts:
-            self.counts[time] = Counter()
-            self.notify_at(time)
-        counts = self.counts[time]
-        self.send_by(0, [word for word in dict.fromkeys(batch) if word not in counts], time)
-        counts.update(batch)
+        self.notify_at(time)
+        self.send_by(0, [word for word in dict.fromkeys(batch) if (time, word) not in self.counts], time)
+        for word, count in Counter(batch).items():
+            self.counts[time, word] = self.counts.get((time, word), 0) + count
 
     def on_notify(self, time: limnad.Timestamp) -> None:
-        self.send_by(1, list(self.counts.pop(time).items()), time)
+        complete = [seen for seen in self.counts if seen[0] == time]
+        self.send_by(1, [(seen[1], self.counts.pop(seen)) for seen in complete], time)
 
 
 def job(flow: limnad.Flow) -> None:

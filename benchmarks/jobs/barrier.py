@@ -9,6 +9,8 @@ import limnad
 class Barrier(limnad.Vertex):
     """Asks for one notification after the other, and measures from one to the next."""
 
+    stateless = True
+
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._times_s: list[float] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import textwrap
 from pathlib import Path
 from random import Random
@@ -12,7 +14,7 @@ from limnad.client import Checkpointing, Client, LocalCluster
 from limnad.cluster.records import CheckpointRecord
 from limnad.store import Checkpoints, ChunkRef, open_store
 from tests.helpers.redis_server import RedisServer
-from tests.helpers.running import Epochs, Running
+from tests.helpers.running import LIMNAD, Epochs, Running
 
 EPOCHS = 120
 
@@ -38,6 +40,20 @@ JOB = f"""
         sums.reduce_by_key(max).output("totals")
 """
 
+UNDECLARED = """
+    import limnad
+
+    class Mine(limnad.Vertex):
+        def __init__(self):
+            self.seen = {}
+
+        def on_recv(self, port, batch, time):
+            self.send_by(0, batch, time)
+
+    def job(flow):
+        flow.vertex(Mine, flow.values([[1]]), name="mine").output("out")
+"""
+
 EXPECTED: Epochs = {
     ("totals", epoch): sorted(
         [f"key {key}", sum(10 * before + number for before in range(epoch + 1) for number in (key, key + 5))]
@@ -56,6 +72,11 @@ def job(tmp_path: Path) -> str:
 
 def options(tmp_path: Path, every: str = "100ms") -> list[str]:
     return ["-w", "2", "--store", f"dir:{tmp_path / 'store'}", "--checkpoint", every, "--max-restarts", "1000"]
+
+
+def limnad(*arguments: str) -> str:
+    done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout if done.returncode == 0 else done.stderr
 
 
 def check(run: Running) -> None:
@@ -105,6 +126,29 @@ def test_a_run_that_was_killed_is_resumed_on_other_workers(job: str, tmp_path: P
     assert not second.repeated
     assert first.epochs | second.epochs == EXPECTED
     assert all(second.epochs.get(key, rows) == rows for key, rows in first.epochs.items())
+
+
+def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
+    Running(job, *options(tmp_path)).until(50).stop()
+    store = ["--store", f"dir:{tmp_path / 'store'}"]
+    listed = limnad("checkpoints", "list", *store, "--json")
+    (*_, newest) = map(json.loads, listed.splitlines())
+    assert (newest["job"], newest["workers"]) == ("job", 2)
+    inside = [json.loads(line) for line in limnad("checkpoints", "inspect", "job", *store, "--json").splitlines()]
+    assert {"state 'states', version 1"} <= {line["what"] for line in inside if line["stage"] == "totals"}
+    assert "no checkpoint 999" in limnad("checkpoints", "inspect", "job", "999", *store)
+    assert "it has: job" in limnad("checkpoints", "inspect", "other", *store)
+    limnad("checkpoints", "delete", "job", *store, "--yes")
+    assert limnad("checkpoints", "list", *store, "--json") == ""
+    assert Running(job, *options(tmp_path)).finish() == 0
+
+
+def test_state_that_is_not_declared_is_named_before_it_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "job.py"
+    file.write_text(textwrap.dedent(UNDECLARED))
+    run = Running(str(file), *options(tmp_path))
+    assert run.finish() == 1
+    assert "stage 'mine' keeps self.seen, which a checkpoint would lose" in run.summary["error"]
 
 
 def test_a_second_run_does_not_overwrite_the_first(job: str, tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ class Engine:
             probe.attach(machine.frontier)
         self._probes = [probe.name for probe in built.probes]
         machine.start(self._restored(prepare) if prepare.restore else ())
+        if prepare.store:
+            machine.check_declared()
         self._loop(machine)
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:

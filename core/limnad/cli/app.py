@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from limnad.cli import checkpoints
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -19,8 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-DEFAULT_STORE = "dir:.limnad"
-"""Where checkpoints are kept if nobody says: beside the job, for one machine."""
+app.add_typer(checkpoints.app, name="checkpoints")
 
 Target = Annotated[
     str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
@@ -93,7 +93,7 @@ def run(
     checkpointing = None
     if checkpoint or store or resume:
         checkpointing = Checkpointing(
-            store=store or DEFAULT_STORE,
+            store=store or checkpoints.DEFAULT_STORE,
             name=name,
             every_s=seconds(checkpoint, "--checkpoint") if checkpoint else 10.0,
             keep=keep,

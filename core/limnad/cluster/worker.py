@@ -185,6 +185,14 @@ class Worker:
             self._captured = {number: kept for number, kept in self._captured.items() if number > checkpoint}
             self._keeper.committed(snapshot.completed)
 
+    def check_declared(self) -> None:
+        """Checks that a checkpoint would hold all that vertices remember, as far as that can be seen.
+
+        Raises:
+            StateError: A vertex seems to keep something that it has not declared.
+        """
+        self._keeper.check_declared()
+
     def forget_committed(self) -> None:
         """What earlier checkpoints have stored is lost: the next one has to hold everything."""
         self._keeper.forget()

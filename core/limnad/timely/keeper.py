@@ -8,7 +8,7 @@ from typing import Any
 from limnad.timely.graph import LogicalGraph, PartitionFunction, Stage
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.snapshot import Part, Request, Snapshot, StateCapture, Waiting, share_of
-from limnad.timely.state import Piece, Share, State, StateError, states_of
+from limnad.timely.state import Piece, Share, State, StateError, states_of, undeclared
 from limnad.timely.vertex import Vertex
 
 
@@ -30,6 +30,24 @@ class Keeper:
             for stage, vertex in zip(graph.stages, scheduler.vertices, strict=True)
             if vertex is not None
         ]
+
+    def check_declared(self) -> None:
+        """Checks that vertices declare what they seem to remember.
+
+        Raises:
+            StateError: An attribute looks like state and is none.
+        """
+        for stage, vertex, _ in self._vertices:
+            declares_itself = vertex.stateless or type(vertex).checkpoint is not Vertex.checkpoint
+            if declares_itself or type(vertex).__module__.startswith("limnad."):
+                continue
+            if found := undeclared(vertex):
+                kept = ", ".join(f"self.{name}" for name in found)
+                raise StateError(
+                    f"stage {stage.name!r} keeps {kept}, which a checkpoint would lose: make it a limnad.KeyedState or "
+                    "limnad.TimedBatches, give the vertex checkpoint() and restore(), or say `stateless = True` in its "
+                    "class if nothing of it matters after a restart"
+                )
 
     # -- taking --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ of the batch; in `on_notify` the capability that was asked with, which by defaul
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from limnad.errors import JobError
 from limnad.timely.timestamp import Timestamp
@@ -46,6 +46,9 @@ class Vertex:
     A stage whose vertices call `notify_at` overrides `on_notify` or `on_frontier`: that is how the engine knows that
     they may hold others back.
     """
+
+    stateless: ClassVar[bool] = False
+    """Says that what its attributes hold need not survive a restart, though it may look as if it had to."""
 
     _context: VertexContext
 
