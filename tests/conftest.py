@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # ci: the same examples on every machine, without a deadline (a busy machine is no bug; pytest-timeout ends a hang).
@@ -16,3 +17,7 @@ settings.register_profile(
 )
 settings.register_profile("dev", max_examples=1_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the answers of tests/interaction/scripts anew")
