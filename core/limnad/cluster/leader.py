@@ -284,8 +284,7 @@ class Run:
         while_doing = {State.STARTING: "while the job was starting", State.RUNNING: "while the job was running"}
         return Failure(
             Fault.PROCESS,
-            f"worker {worker} died {while_doing[self.state]}: its process {how}. The run was ended; nothing of it is "
-            "left running.",
+            f"worker {worker} died {while_doing[self.state]}: its process {how}.",
             worker,
         )
 
