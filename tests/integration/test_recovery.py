@@ -117,6 +117,20 @@ def test_the_agent_killed_with_its_engines(job: str, tmp_path: Path) -> None:
     check(run)
 
 
+@pytest.mark.parametrize("who", ["engine", "agent"])
+def test_a_process_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_back(
+    job: str, tmp_path: Path, who: str
+) -> None:
+    run = Running(job, *options(tmp_path)).until(30)
+    frozen = run.agent if who == "agent" else run.engines()[0]
+    run.freeze(frozen)
+    for _ in run.lines():  # What was on its way still comes; behind that, nothing can before it is replaced.
+        if len(run.epochs) > 80:
+            break
+    run.thaw(frozen)
+    check(run)
+
+
 @pytest.mark.parametrize("workers", [1, 3, 5])
 def test_a_run_that_was_killed_is_resumed_on_other_workers(job: str, tmp_path: Path, workers: int) -> None:
     first = Running(job, *options(tmp_path), "--delivery", "committed").until(50)

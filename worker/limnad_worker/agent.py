@@ -19,9 +19,12 @@ from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
 from limnad_worker.job import Engine, Job, Refused
-from limnad_worker.links import CHANNEL_OPTIONS
+from limnad_worker.links import ALIVE_OPTIONS, CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.vault import KEEP, Vault
+
+LAST_WORDS_S = 1.0
+"""How long an engine whose line is gone may take to end by itself."""
 
 SPARES = 1
 """How many warm engines wait for a job that can lose one: a start takes half a second, taking one over nothing."""
@@ -46,7 +49,7 @@ class Agent(control_pb2_grpc.ControlServicer):
         self._ready: list[Engine] = []
         self._by_token: dict[str, Engine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._server = grpc.aio.server(options=[*CHANNEL_OPTIONS, *ALIVE_OPTIONS])
 
     async def start(self, jobs_service: Any, port: int) -> None:
         """Listens, and starts engines, so that a job finds them warm.
@@ -165,3 +168,6 @@ class Agent(control_pb2_grpc.ControlServicer):
             async for message in requests:
                 if engine.job is not None:
                     await engine.job.engine_said(engine, message)
+        # Either it ends now by itself, or it is stopped or cut off: then it must not come back.
+        await asyncio.sleep(LAST_WORDS_S)
+        engine.process.kill()

@@ -33,6 +33,19 @@ CHANNEL_OPTIONS = [
 ]
 
 
+ALIVE_OPTIONS = [
+    # gRPC's own threads answer these pings, so a process that is busy, even holding the GIL, is not taken for dead; one
+    # that is stopped or cut off is, after twice this time.
+    ("grpc.keepalive_time_ms", 3000),
+    ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.http2.ping_timeout_ms", 3000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which engine this is: what every stream is opened with."""
