@@ -113,7 +113,7 @@ def test_the_agent_killed_with_its_engines(job: str, tmp_path: Path) -> None:
     run = Running(job, *options(tmp_path))
     for count in (20, 60):
         run.until(count)
-        run.kill(run.agent)
+        run.kill(run.agent())
     check(run)
 
 
@@ -122,7 +122,7 @@ def test_a_process_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_
     job: str, tmp_path: Path, who: str
 ) -> None:
     run = Running(job, *options(tmp_path)).until(30)
-    frozen = run.agent if who == "agent" else run.engines()[0]
+    frozen = run.agent() if who == "agent" else run.engines()[0]
     run.freeze(frozen)
     for _ in run.lines():  # What was on its way still comes; behind that, nothing can before it is replaced.
         if len(run.epochs) > 80:
@@ -235,3 +235,15 @@ def test_a_wiped_redis_is_lost_state_never_a_silent_new_beginning(job: str) -> N
         server.do("FLUSHALL")
         assert run.finish() == 1
         assert "when it was last seen" in run.summary["error"]
+
+
+def test_a_drill_counts_what_was_lost(job: str) -> None:
+    told = limnad(
+        "drill", job, "--json", "--minutes", "0", "--faults", "kill-worker,kill-agent", "--checkpoint", "100ms"
+    )
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert [line["fault"] for line in lines] == ["kill-worker", "kill-agent"]
+    for line in lines:
+        assert line["rows compared"] == 5 * EPOCHS
+        assert (line["lost"], line["repeated"]) == (0, 0)
+    assert "no fault 'flood'" in limnad("drill", job, "--faults", "flood")
