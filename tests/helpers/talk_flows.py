@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from limnad import Flow, RecordStream, Timestamp, Vertex
 from limnad.connectors.hand import HandFed, HandReader
@@ -136,4 +135,7 @@ def shown(_: Flow, numbers: RecordStream[int]) -> None:
     numbers.output("out")
 
 
-FLOWS: dict[str, Any] = {"keep": keep, "chain": chain, "total": total, "loop": loop, "shown": shown}
+Describe = Callable[[Flow, RecordStream[int]], None]
+"""Describes a flow behind its one input."""
+
+FLOWS: dict[str, Describe] = {"keep": keep, "chain": chain, "total": total, "loop": loop, "shown": shown}

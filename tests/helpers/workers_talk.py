@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from limnad import Flow, Timestamp
@@ -31,7 +31,7 @@ from limnad.timely.progress import Accumulation
 from limnad.timely.snapshot import Snapshot
 from limnad.timely.tracker import Update
 from tests.helpers.golden import ScriptError
-from tests.helpers.talk_flows import FLOWS, EachWorkers
+from tests.helpers.talk_flows import FLOWS, Describe, EachWorkers
 
 INPUT = "numbers"
 
@@ -51,7 +51,8 @@ class Observer(Invariants):
 class WorkersTalk:
     """A cluster that does what it is told. Call it with a command."""
 
-    def __init__(self) -> None:
+    def __init__(self, flows: Mapping[str, Describe] = FLOWS) -> None:
+        self.flows = flows
         self.workers: list[Worker] = []
         self.links: dict[tuple[int, int, str], deque[Any]] = {}
         self.trace = Trace()
@@ -84,7 +85,7 @@ class WorkersTalk:
         given = dict(option.split("=") for option in options)
         count = int(given["workers"])
         flow = Flow()
-        FLOWS[name](flow, flow.read(EachWorkers(int(given.get("inputs", count)), self.heard), INPUT))
+        self.flows[name](flow, flow.read(EachWorkers(int(given.get("inputs", count)), self.heard), INPUT))
         built = flow.build()
         self.workers = [
             Worker(
