@@ -94,7 +94,8 @@ def test_workers_killed_again_and_again(job: str, tmp_path: Path, delivery: str)
         engines = run.engines()  # None, while others take their place.
         run.kill(*random.sample(engines, min(1, len(engines))))
     check(run)
-    assert run.summary["recovery"]["restarts"] >= 1
+    if delivery == "eager":  # Committed epochs may all come at the end, when there is nobody left to strike.
+        assert run.summary["recovery"]["restarts"] >= 1
 
 
 def test_a_worker_killed_before_the_first_checkpoint(job: str, tmp_path: Path) -> None:

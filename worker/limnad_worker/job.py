@@ -328,7 +328,7 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.concluding:
+        if self._saving is not None and self._saving.is_last(checkpoint):
             await self.tell_leader(leader.Concluded())
         await self.notify()
 
