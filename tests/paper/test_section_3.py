@@ -171,8 +171,11 @@ def test_3_2_a_loop_on_one_worker_does_not_recurse() -> None:
     def job(flow: Flow) -> None:
         flow.input("x").iterate(lambda x: (x.map(lambda n: n - 1).filter(bool), x.filter(lambda n: n == 1))).output("y")
 
-    result = run(job, {"x": [[100_000]]}, check=False)
-    assert result.outputs["y"] == {0: [1]}
+    alone = Alone(job)
+    alone.feed("x").on_next([100_000])
+    alone.feed("x").close()
+    alone.settle()
+    assert alone.published == {"y": {0: [1]}}
 
 
 def test_3_2_no_callback_of_a_vertex_runs_while_another_does() -> None:
