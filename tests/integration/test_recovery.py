@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -22,7 +23,7 @@ JOB = f"""
     import limnad
 
     def work(pair):
-        sum(range(20_000))  # Long enough that a kill finds the job at it.
+        sum(range(60_000))  # Long enough that a kill finds the job at it.
         return pair
 
     def totals(pairs):
@@ -77,6 +78,20 @@ def options(tmp_path: Path, every: str = "100ms") -> list[str]:
 def limnad(*arguments: str) -> str:
     done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=60, check=False)
     return done.stdout if done.returncode == 0 else done.stderr
+
+
+def numbers(tmp_path: Path) -> tuple[int, ...]:
+    """The checkpoints in the run's directory, ascending."""
+    with closing(open_store(f"dir:{tmp_path / 'store'}")) as store:
+        return Checkpoints(store.job("job")).numbers()
+
+
+def stopped(job: str, tmp_path: Path, checkpoints: int = 1, every: str = "100ms") -> Running:
+    """A run that was killed when it had so many checkpoints at least."""
+    run = Running(job, *options(tmp_path, every)).until(lambda: len(numbers(tmp_path)) >= checkpoints)
+    run.stop()
+    assert len(numbers(tmp_path)) >= checkpoints, "the job ended first"
+    return run
 
 
 def check(run: Running) -> None:
@@ -145,7 +160,7 @@ def test_a_run_that_was_killed_is_resumed_on_other_workers(job: str, tmp_path: P
 
 
 def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
-    Running(job, *options(tmp_path)).until(50).stop()
+    stopped(job, tmp_path)
     store = ["--store", f"dir:{tmp_path / 'store'}"]
     listed = limnad("checkpoints", "list", *store, "--json")
     (*_, newest) = map(json.loads, listed.splitlines())
@@ -168,7 +183,7 @@ def test_state_that_is_not_declared_is_named_before_it_is_lost(tmp_path: Path) -
 
 
 def test_a_second_run_does_not_overwrite_the_first(job: str, tmp_path: Path) -> None:
-    Running(job, *options(tmp_path)).until(50).stop()
+    stopped(job, tmp_path)
     run = Running(job, *options(tmp_path))
     assert run.finish() == 1
     assert "--resume" in run.errors
@@ -183,28 +198,26 @@ def test_a_poison_record_fails_the_job_with_the_users_traceback(job: str, tmp_pa
 
 
 def test_a_changed_graph_is_refused_with_the_names_that_differ(job: str, tmp_path: Path) -> None:
-    Running(job, *options(tmp_path)).until(50).stop()
+    stopped(job, tmp_path)
     run = Running(job, *options(tmp_path), "--resume", "-a", "renamed=true")
     assert run.finish() == 1
     assert "gone: 'totals'; new: 'sums'" in run.summary["error"]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(job: str, tmp_path: Path) -> None:
-    first = Running(job, *options(tmp_path)).until(80)
-    first.stop()
+    first = stopped(job, tmp_path, checkpoints=2, every="20ms")
+    (*_, before, last) = numbers(tmp_path)
     store = open_store(f"dir:{tmp_path / 'store'}")
     points = Checkpoints(store.job("job"))
-    numbers = points.numbers()
-    assert len(numbers) > 1
-    newest, older = (CheckpointRecord.decode(points.manifest(number).body) for number in (numbers[-1], numbers[-2]))
+    newest, older = (CheckpointRecord.decode(points.manifest(number).body) for number in (last, before))
     states = {blob.chunk for part in newest.parts for blob in part.blobs()}
     (only_newest, *_) = sorted(states - older.chunks())
     store.job("job").chunks.delete([ChunkRef.parse(only_newest)])
     store.close()
     second = Running(job, *options(tmp_path), "--resume")
     assert second.finish() == 0, second.errors
-    assert f"checkpoint {numbers[-1]} cannot be restored" in second.errors
-    assert f"Started again from checkpoint {numbers[-2]}" in second.errors
+    assert f"checkpoint {last} cannot be restored" in second.errors
+    assert f"Started again from checkpoint {before}" in second.errors
     assert first.epochs | second.epochs == EXPECTED
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,10 +60,10 @@ class WatchedRun:
             self.epochs[key] = sorted(told["rows"] or [], key=json.dumps)
             yield key
 
-    def until(self, count: int) -> Self:
-        """Reads on until so many epochs have been printed."""
+    def until(self, what: int | Callable[[], bool]) -> Self:
+        """Reads on until so many epochs have been printed, or until something else is so; to the end at the latest."""
         for _ in self.lines():
-            if len(self.epochs) >= count:
+            if len(self.epochs) >= what if isinstance(what, int) else what():
                 break
         return self
 
