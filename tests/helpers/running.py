@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 
 from limnad.cli.watched import Epochs, WatchedRun
 
@@ -15,8 +16,14 @@ LIMNAD = [sys.executable, "-m", "limnad.cli"]
 class Running(WatchedRun):
     """See `limnad.cli.watched`; it never lasts longer than a test may."""
 
-    def __init__(self, *arguments: str, limit_s: float = 90.0) -> None:
-        super().__init__(arguments, limit_s)
+    def __init__(
+        self,
+        *arguments: str,
+        limit_s: float = 90.0,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> None:
+        super().__init__(arguments, limit_s, environment, within)
 
     def freeze(self, pid: int | None) -> None:
         """SIGSTOP: the process is there, and does nothing."""

@@ -19,7 +19,7 @@ from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
 from limnad_worker.job import Engine, Job, Refused
-from limnad_worker.links import ALIVE_OPTIONS, CHANNEL_OPTIONS
+from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.vault import KEEP, Vault
 
@@ -49,7 +49,7 @@ class Agent(control_pb2_grpc.ControlServicer):
         self._ready: list[Engine] = []
         self._by_token: dict[str, Engine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = grpc.aio.server(options=[*CHANNEL_OPTIONS, *ALIVE_OPTIONS])
+        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
 
     async def start(self, jobs_service: Any, port: int) -> None:
         """Listens, and starts engines, so that a job finds them warm.

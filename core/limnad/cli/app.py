@@ -124,8 +124,12 @@ def drill(
     arg: Arguments = None,
     feed: Annotated[list[str] | None, typer.Option(metavar="INPUT=FILE", help="As for `limnad run`.")] = None,
     faults: Annotated[
-        str, typer.Option(help="What to do to the job: `kill-worker,kill-all-workers,kill-agent,freeze-worker`.")
-    ] = "kill-worker,kill-all-workers,kill-agent",
+        str,
+        typer.Option(
+            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-twice,freeze-worker,reset,"
+            "partition,one-way,slow-links`; or `all`."
+        ),
+    ] = "kill-worker,kill-all-workers,kill-agent,reset",
     minutes: Annotated[float, typer.Option(help="For how long; each fault gets one run at least.")] = 1.0,
     checkpoint: Annotated[str, typer.Option(metavar="TIME", help="From one checkpoint to the next.")] = "500ms",
     store: Annotated[

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ class WatchedRun:
     Args:
         arguments: Of `limnad run`.
         limit_s: After so long the run is killed, so that who waits for an epoch does not wait for ever.
+        environment: Variables beside those of this process.
+        within: A command that becomes the one that follows it, as `env` does.
 
     Attributes:
         epochs: What has been printed.
@@ -33,13 +35,20 @@ class WatchedRun:
         errors: What it said on standard error, when it has ended.
     """
 
-    def __init__(self, arguments: Sequence[str], limit_s: float) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        limit_s: float,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> None:
         command = [sys.executable, "-m", "limnad.cli", "run", "--json", *arguments]
         self._process = subprocess.Popen(
-            ["timeout", "--signal=KILL", str(limit_s), *command],
+            ["timeout", "--signal=KILL", str(limit_s), *within, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         self.epochs: Epochs = {}
         self.repeated: list[tuple[str, int]] = []
@@ -91,7 +100,7 @@ class WatchedRun:
     def engines(self) -> list[int]:
         """The process ids of the engines that work; spare ones are not among them."""
         agent = self.agent()
-        return [] if agent is None else [pid for pid in _children(agent) if _name(pid).startswith(WORKER)]
+        return [] if agent is None else engines_of(agent)
 
     def signal(self, number: signal.Signals, *pids: int | None) -> int:
         """Sends a signal to those that are there; how many were."""
@@ -111,6 +120,11 @@ class WatchedRun:
         """Kills the command itself; what it has started has to notice."""
         self.kill(*_children(self._process.pid))
         self._end()
+
+
+def engines_of(agent: int) -> list[int]:
+    """The process ids of an agent's engines that work."""
+    return [pid for pid in _children(agent) if _name(pid).startswith(WORKER)]
 
 
 def _name(pid: int) -> str:

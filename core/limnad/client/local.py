@@ -63,6 +63,11 @@ class LocalCluster:
         self.address: str = news["address"]
 
     @property
+    def pid(self) -> int:
+        """The agent's process."""
+        return self._process.pid
+
+    @property
     def streams(self) -> tuple[IO[bytes], IO[bytes]]:
         """What agent and engines print, if it was asked for as a pipe: standard output and error."""
         assert self._process.stdout is not None
