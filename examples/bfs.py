@@ -50,8 +50,9 @@ def job(flow: limnad.Flow, nodes: int = 2_000, edges: int = 6_000, seed: int = 1
     root = flow.values([[(0, 0)]], name="root")
 
     loop = flow.loop("search")
-    again = loop.feedback(loop.enter(root))
-    frontier = loop.enter(root).concat(again.stream).partition_by(lambda found: found[0])
+    start = loop.enter(root)
+    again = loop.feedback(start)
+    frontier = start.concat(again.stream).partition_by(lambda found: found[0])
     both_ways = loop.enter(graph).flat_map(lambda edge: [edge, edge[::-1]]).partition_by(lambda edge: edge[0])
     found, near = flow.vertex(Discover, frontier, both_ways, outputs=2, name="discover")
     again.connect(near.distinct())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from limnad.cli import checkpoints
+from limnad.cli.durations import seconds
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -18,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.add_typer(checkpoints.app, name="checkpoints")
@@ -29,6 +32,9 @@ Arguments = Annotated[
     list[str] | None,
     typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
 ]
+
+ON_CHECKPOINTS = "Checkpoints"
+WORKERS = "How many worker processes, 1 to 256."
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,7 +55,7 @@ def options(
 @app.command()
 def run(
     target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 1,
+    workers: Annotated[int, typer.Option("-w", "--workers", help=WORKERS)] = 1,
     arg: Arguments = None,
     feed: Annotated[
         list[str] | None,
@@ -58,35 +64,84 @@ def run(
             help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
         ),
     ] = None,
-    show: Annotated[int, typer.Option(help="How many rows of each output and epoch to print; 0: none.")] = 20,
+    show: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="ROWS", help="How many rows of each output and epoch to print; 0: only how many there are."
+        ),
+    ] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
-    port: Annotated[int, typer.Option(help="Where the agent listens on loopback; 0: anywhere.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
+    ] = 0,
     accumulation: Annotated[
-        str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
+        Literal["local", "none"],
+        typer.Option(help="How progress updates are gathered; `none` is there to compare with."),
     ] = "local",
     checkpoint: Annotated[
-        str | None,
+        float | None,
         typer.Option(
-            metavar="TIME", help="From one checkpoint to the next (`5s`): workers that die are started again from it."
+            rich_help_panel=ON_CHECKPOINTS,
+            metavar="TIME",
+            parser=seconds,
+            help="Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one.",
+            show_default="10s with --store or --resume",
         ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`."),
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS,
+            metavar="URL",
+            help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`.",
+            show_default=checkpoints.DEFAULT_STORE,
+        ),
     ] = None,
-    name: Annotated[str, typer.Option(help="The job's name in the store; by default that of its file.")] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the store.")] = False,
-    keep: Annotated[int | None, typer.Option(help="How many checkpoints are kept.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS, help="The job's name in the store.", show_default="the job file's name"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", rich_help_panel=ON_CHECKPOINTS, help="Go on from the newest checkpoint in the store."),
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS, min=1, metavar="N", help="How many checkpoints are kept.", show_default="3"
+        ),
+    ] = None,
     delivery: Annotated[
-        str, typer.Option(help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).")
+        Literal["eager", "committed"],
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS,
+            help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).",
+        ),
     ] = "eager",
     max_restarts: Annotated[
-        int | None, typer.Option(help="How often workers are started again within the window before it is given up.")
+        int | None,
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS,
+            min=1,
+            metavar="N",
+            help="Give the job up when it was started again so often within the window.",
+            show_default="10",
+        ),
     ] = None,
-    restart_window: Annotated[str | None, typer.Option(metavar="TIME", help="That window.")] = None,
+    restart_window: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS,
+            metavar="TIME",
+            parser=seconds,
+            help="For how long a restart counts.",
+            show_default="60s",
+        ),
+    ] = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
-    from limnad.cli.durations import seconds
     from limnad.cli.run import RunOptions, run_job
     from limnad.client import Checkpointing
 
@@ -94,13 +149,23 @@ def run(
     if checkpoint or store or resume:
         checkpointing = Checkpointing(
             store=store or checkpoints.DEFAULT_STORE,
-            name=name,
-            every_s=seconds(checkpoint, "--checkpoint") if checkpoint else 10.0,
+            name=name or "",
+            every_s=checkpoint or 10.0,
             keep=keep,
             resume=resume,
             delivery=delivery,
             max_restarts=max_restarts,
-            restart_window_s=seconds(restart_window, "--restart-window") if restart_window else None,
+            restart_window_s=restart_window,
+        )
+    else:
+        _refuse_without_checkpoints(
+            {
+                "--name": name,
+                "--keep": keep,
+                "--delivery committed": delivery == "committed",
+                "--max-restarts": max_restarts,
+                "--restart-window": restart_window,
+            }
         )
 
     wanted = RunOptions(
@@ -117,25 +182,40 @@ def run(
     sys.exit(run_job(wanted))
 
 
+def _refuse_without_checkpoints(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise JobError(f"{option} says something about checkpoints, but there are none: add --checkpoint 5s")
+
+
 @app.command()
 def drill(
     target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 2,
+    workers: Annotated[int, typer.Option("-w", "--workers", help=WORKERS)] = 2,
     arg: Arguments = None,
     feed: Annotated[list[str] | None, typer.Option(metavar="INPUT=FILE", help="As for `limnad run`.")] = None,
     faults: Annotated[
         str,
         typer.Option(
-            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-twice,freeze-worker,reset,"
-            "partition,one-way,slow-links`; or `all`."
+            metavar="NAMES",
+            # With spaces, so that the lists are wrapped and not cut off.
+            help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, kill-twice, "
+            "freeze-worker, reset, partition, one-way, slow-links`.",
+            show_default="kill-worker, kill-all-workers, kill-agent, reset",
         ),
     ] = "kill-worker,kill-all-workers,kill-agent,reset",
-    minutes: Annotated[float, typer.Option(help="For how long; each fault gets one run at least.")] = 1.0,
-    checkpoint: Annotated[str, typer.Option(metavar="TIME", help="From one checkpoint to the next.")] = "500ms",
+    minutes: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="How long to go on; each fault gets one run at least.")
+    ] = 1.0,
+    checkpoint: Annotated[
+        float,
+        typer.Option(metavar="TIME", parser=seconds, help="Make a checkpoint this often.", show_default="500ms"),
+    ] = 0.5,
     store: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where checkpoints are kept; by default a directory of its own.")
+        str | None,
+        typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides when it strikes, and whom.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides when the faults strike, and whom.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON lines.")] = False,
 ) -> None:
     """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
@@ -147,7 +227,7 @@ def drill(
     wanted = DrillOptions(
         run=[target, *given],
         workers=workers,
-        checkpoint=checkpoint,
+        checkpoint_s=checkpoint,
         store=store,
         faults=[name.strip() for name in faults.split(",")],
         minutes=minutes,

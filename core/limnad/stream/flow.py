@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect as inspection
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -79,7 +78,7 @@ class Flow:
     @overload
     def input(self, name: str, schema: SchemaLike) -> FrameStream: ...
     def input(self, name: str, schema: SchemaLike | None = None) -> RecordStream[Any] | FrameStream:
-        """An input that is fed by hand: by `limnad push`, a driver script, or a test.
+        """An input that is fed by hand: by ``limnad run --feed``, a program with `limnad.local`, or a test.
 
         Args:
             name: How whoever feeds it calls it.
@@ -104,7 +103,16 @@ class Flow:
         return RecordStream(self, stage) if schema is None else FrameStream(self, stage, schema=schema)
 
     def values(self, epochs: Sequence[Sequence[Any]], *, name: str = "values") -> RecordStream[Any]:
-        """Records that are written down in the job itself: a list for each epoch."""
+        """Records that are written down in the job itself: a list for each epoch.
+
+        Raises:
+            GraphError: An epoch is no list.
+        """
+        for epoch in epochs:
+            if isinstance(epoch, (str, bytes)) or not isinstance(epoch, Sequence):
+                raise GraphError(
+                    f"values() takes a list of records for each epoch, such as [[1, 2], [3]], not {epoch!r}"
+                )
         return self.read(ListSource([epochs]), self.unique(name))
 
     def read_text(self, paths: Paths, *, name: str = "text", **options: Any) -> FrameStream:
@@ -291,12 +299,3 @@ def _first_free(name: str, taken: set[str]) -> str:
     while f"{name}-{number}" in taken:
         number += 1
     return f"{name}-{number}"
-
-
-def takes_flow(function: Callable[..., Any]) -> bool:
-    """Whether a function looks like a job: its first parameter takes the flow."""
-    parameters = list(inspection.signature(function).parameters.values())
-    return bool(parameters) and parameters[0].kind in (
-        inspection.Parameter.POSITIONAL_ONLY,
-        inspection.Parameter.POSITIONAL_OR_KEYWORD,
-    )
