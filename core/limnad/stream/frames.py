@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
 
+from limnad.connectors.options import SchemaLike
 from limnad.stream.aggregates import plan
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.operators.per_time import PerTime
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from limnad.connectors.sinks import FileFormat
     from limnad.stream.records import RecordStream
 
-SchemaLike: TypeAlias = Mapping[str, Any] | pl.Schema
 IntoExpr: TypeAlias = str | pl.Expr
 How = Literal["inner", "left", "semi", "anti"]
 FrameStep = Callable[[pl.DataFrame], pl.DataFrame]
