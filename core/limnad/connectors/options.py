@@ -3,8 +3,6 @@
 What they mean stands at the classes that take them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
