@@ -208,9 +208,9 @@ def drill(
         float, typer.Option(min=0, metavar="MINUTES", help="How long to go on; each fault gets one run at least.")
     ] = 1.0,
     checkpoint: Annotated[
-        float,
+        float | None,
         typer.Option(metavar="TIME", parser=seconds, help="Make a checkpoint this often.", show_default="500ms"),
-    ] = 0.5,
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
@@ -227,7 +227,7 @@ def drill(
     wanted = DrillOptions(
         run=[target, *given],
         workers=workers,
-        checkpoint_s=checkpoint,
+        checkpoint_s=checkpoint or 0.5,
         store=store,
         faults=[name.strip() for name in faults.split(",")],
         minutes=minutes,

@@ -86,6 +86,10 @@ def test_a_graph_of_a_job_that_raises_shows_the_users_frames_only(tmp_path: Path
     assert "ColumnNotFoundError" in failed.summary
 
 
+def test_a_fault_that_there_is_not_is_refused_before_anything_runs() -> None:
+    assert "there is no fault 'flood'" in str(limnad("drill", "job.py", "--faults", "reset,flood").exception)
+
+
 def test_a_folder_is_no_job_file(tmp_path: Path) -> None:
     for command in ("run", "graph"):
         assert f"there is no job file {str(tmp_path)!r} (it is a folder)" in str(
