@@ -1,7 +1,7 @@
 """Breadth-first search as a loop: how far each node of a random graph is from node 0.
 
 Each trip round the loop joins the newly found nodes with the edges. A node is new when no earlier trip has found it:
-`Discover`, a vertex of our own, remembers that. What it remembers is declared as state, so it is in every checkpoint, and
+`Discover`, a vertex of our own, remembers that. What it remembers is declared as state, so checkpoints hold it, and
 nodes find their worker again when the number of workers changes.
 
     limnad run examples/bfs.py -w 2 -a nodes=10000
