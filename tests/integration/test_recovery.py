@@ -56,6 +56,12 @@ def test_a_run_that_is_to_go_on_says_from_where(job: str, tmp_path: Path) -> Non
     assert "going on from checkpoint" in second.errors
 
 
+def test_checkpoints_by_epochs_need_no_clock(job: str, tmp_path: Path) -> None:
+    run = Running(job, "-w", "2", "--store", f"dir:{tmp_path / 'store'}", "--checkpoint-epochs", "10")
+    assert run.finish() == 0, run.errors
+    assert run.summary["recovery"]["committed"] >= 2  # The last one comes in any case.
+
+
 def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
     stopped(job, tmp_path)
     store = ["--store", f"dir:{tmp_path / 'store'}"]

@@ -88,6 +88,12 @@ def run(
             show_default="10s with --store or --resume",
         ),
     ] = None,
+    checkpoint_epochs: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=ON_CHECKPOINTS, min=1, metavar="N", help="Make a checkpoint after every N complete epochs."
+        ),
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -146,11 +152,13 @@ def run(
     from limnad.client import Checkpointing
 
     checkpointing = None
-    if checkpoint or store or resume:
+    if checkpoint or checkpoint_epochs or store or resume:
+        every_s = None if checkpoint_epochs else Checkpointing.every_s
         checkpointing = Checkpointing(
             store=store or checkpoints.DEFAULT_STORE,
             name=name or "",
-            every_s=checkpoint or 10.0,
+            every_s=checkpoint or every_s,
+            every_epochs=checkpoint_epochs,
             keep=keep,
             resume=resume,
             delivery=delivery,
