@@ -6,12 +6,11 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from limnad.cli import checkpoints
-from limnad.cli.durations import seconds
+from limnad.cli import checkpoints, options
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -25,17 +24,6 @@ app = typer.Typer(
 
 app.add_typer(checkpoints.app, name="checkpoints")
 
-Target = Annotated[
-    str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
-]
-Arguments = Annotated[
-    list[str] | None,
-    typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
-]
-
-ON_CHECKPOINTS = "Checkpoints"
-WORKERS = "How many worker processes, 1 to 256."
-
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -44,7 +32,7 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def limnad(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -54,98 +42,23 @@ def options(
 
 @app.command()
 def run(
-    target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help=WORKERS)] = 1,
-    arg: Arguments = None,
-    feed: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="INPUT=FILE",
-            help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
-        ),
-    ] = None,
-    show: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="ROWS", help="How many rows of each output and epoch to print; 0: only how many there are."
-        ),
-    ] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
-    ] = 0,
-    accumulation: Annotated[
-        Literal["local", "none"],
-        typer.Option(help="How progress updates are gathered; `none` is there to compare with."),
-    ] = "local",
-    checkpoint: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS,
-            metavar="TIME",
-            parser=seconds,
-            help="Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one.",
-            show_default="10s with --store or --resume",
-        ),
-    ] = None,
-    checkpoint_epochs: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS, min=1, metavar="N", help="Make a checkpoint after every N complete epochs."
-        ),
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS,
-            metavar="URL",
-            help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`.",
-            show_default=checkpoints.DEFAULT_STORE,
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS, help="The job's name in the store.", show_default="the job file's name"
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", rich_help_panel=ON_CHECKPOINTS, help="Go on from the newest checkpoint in the store."),
-    ] = False,
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS, min=1, metavar="N", help="How many checkpoints are kept.", show_default="3"
-        ),
-    ] = None,
-    delivery: Annotated[
-        Literal["eager", "committed"],
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS,
-            help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).",
-        ),
-    ] = "eager",
-    max_restarts: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS,
-            min=1,
-            metavar="N",
-            help="Give the job up when it was started again so often within the window.",
-            show_default="10",
-        ),
-    ] = None,
-    restart_window: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=ON_CHECKPOINTS,
-            metavar="TIME",
-            parser=seconds,
-            help="For how long a restart counts.",
-            show_default="60s",
-        ),
-    ] = None,
+    target: options.Target,
+    workers: options.Workers = 1,
+    arg: options.Arguments = None,
+    feed: options.Feed = None,
+    show: options.Show = 20,
+    json: options.AsJson = False,
+    port: options.Port = 0,
+    accumulation: options.Accumulation = "local",
+    checkpoint: options.Checkpoint = None,
+    checkpoint_epochs: options.CheckpointEpochs = None,
+    store: options.StoreUrl = None,
+    name: options.Name = None,
+    resume: options.Resume = False,
+    keep: options.Keep = None,
+    delivery: options.Delivery = "eager",
+    max_restarts: options.MaxRestarts = None,
+    restart_window: options.RestartWindow = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
     from limnad.cli.run import RunOptions, run_job
@@ -155,7 +68,7 @@ def run(
     if checkpoint or checkpoint_epochs or store or resume:
         every_s = None if checkpoint_epochs else Checkpointing.every_s
         checkpointing = Checkpointing(
-            store=store or checkpoints.DEFAULT_STORE,
+            store=store or options.DEFAULT_STORE,
             name=name or "",
             every_s=checkpoint or every_s,
             every_epochs=checkpoint_epochs,
@@ -198,33 +111,16 @@ def _refuse_without_checkpoints(given: Mapping[str, object]) -> None:
 
 @app.command()
 def drill(
-    target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help=WORKERS)] = 2,
-    arg: Arguments = None,
-    feed: Annotated[list[str] | None, typer.Option(metavar="INPUT=FILE", help="As for `limnad run`.")] = None,
-    faults: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            # With spaces, so that the lists are wrapped and not cut off.
-            help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, kill-twice, "
-            "freeze-worker, reset, partition, one-way, slow-links`.",
-            show_default="kill-worker, kill-all-workers, kill-agent, reset",
-        ),
-    ] = "kill-worker,kill-all-workers,kill-agent,reset",
-    minutes: Annotated[
-        float, typer.Option(min=0, metavar="MINUTES", help="How long to go on; each fault gets one run at least.")
-    ] = 1.0,
-    checkpoint: Annotated[
-        float | None,
-        typer.Option(metavar="TIME", parser=seconds, help="Make a checkpoint this often.", show_default="500ms"),
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides when the faults strike, and whom.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON lines.")] = False,
+    target: options.Target,
+    workers: options.Workers = 2,
+    arg: options.Arguments = None,
+    feed: options.Feed = None,
+    faults: options.Faults = "kill-worker,kill-all-workers,kill-agent,reset",
+    minutes: options.Minutes = 1.0,
+    checkpoint: options.DrillCheckpoint = None,
+    store: options.DrillStore = None,
+    seed: options.Seed = 0,
+    json: options.AsJson = False,
 ) -> None:
     """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
     from limnad.cli.drill import DrillOptions, run_drill
@@ -247,8 +143,8 @@ def drill(
 
 @app.command()
 def graph(
-    target: Target,
-    arg: Arguments = None,
+    target: options.Target,
+    arg: options.Arguments = None,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from limnad.cli.options import DEFAULT_STORE, AsJson
 from limnad.cli.terminal import console
 from limnad.cli.view import bytes_text
 from limnad.cluster.records import Blob, CheckpointRecord
@@ -22,13 +23,9 @@ from limnad.store.opening import parse
 
 app = typer.Typer(help="List, inspect and delete the checkpoints in a store.", no_args_is_help=True)
 
-DEFAULT_STORE = "dir:.limnad"
-"""Where checkpoints are kept if nobody says: beside the job, for one machine."""
-
 StoreUrl = Annotated[
     str, typer.Option("--store", metavar="URL", help="As for `limnad run`: `dir:PATH` or `redis://HOST:PORT/DB`.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
 
 @app.command("list")
