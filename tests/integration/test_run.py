@@ -298,7 +298,7 @@ def test_a_program_feeds_and_reads_its_own_job(write) -> None:  # type: ignore[n
     job = write("""
         def job(flow):
             numbers = flow.input("numbers", {"n": pl.Int64})
-            numbers.select(pl.col("n").sum()).probe("seen")
+            numbers.select(pl.col("n") + 1).probe("seen")
             numbers.count().output("count")
     """)
     with local(job, workers=2) as running:
