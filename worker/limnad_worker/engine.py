@@ -19,7 +19,6 @@ from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publis
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
-from limnad.connectors.hand import HandReader
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
@@ -32,6 +31,7 @@ from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written
 
 STATUS_INTERVAL_S = 0.25
@@ -73,6 +73,7 @@ class Engine:
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
         self._halted_s = 0.0
+        self._taking = Taking()
         self._halts_us: dict[int, int] = {}
 
     def run(self) -> None:
@@ -256,22 +257,8 @@ class Engine:
         machine.checkpoint_committed(checkpoint)
 
     def _push(self, machine: Worker, push: wire.Push) -> None:
-        error = ""
-        try:
-            reader = machine.inputs.reader(push.input)
-            if not isinstance(reader, HandReader):
-                raise ValueError(f"the input {push.input!r} is read from a source, not fed by hand")
-            match push.WhichOneof("action"):
-                case "rows":
-                    reader.on_next(decode(push.rows.encoding, push.rows.payload))
-                case "advance_to":
-                    reader.advance_to(push.advance_to)
-                case _:
-                    reader.close()
-        except (ValueError, KeyError) as problem:
-            error = str(problem.args[0] if problem.args else problem)
+        self._control.send(pushed=self._taking.take(machine.inputs, push))
         machine.wake()
-        self._control.send(pushed=wire.Pushed(request=push.request, error=error))
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from limnad.cli.feeding import Feeder
 from limnad.cli.outputs import json_line, print_epoch
 from limnad.cli.report import EXIT_INTERRUPTED, report_error
 from limnad.cli.view import Rates, live_view, plain_line, summary_line
@@ -27,9 +28,6 @@ MAX_LOST_AGENTS = 10
 
 PLAIN_INTERVAL_S = 2.0
 """How often a line is printed where there is no terminal."""
-
-FEED_ROWS = 10_000
-"""How many JSON lines make one batch."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +102,10 @@ class Screen:
         self._next_line_s = PLAIN_INTERVAL_S
         self._printers: list[threading.Thread] = []
         self._feed_error: LimnadError | None = None
+        durable = options.checkpointing is not None
+        self._feeders = [
+            Feeder(name, file, durable=durable, failed=self._cannot_feed) for name, file in options.feeds.items()
+        ]
         self._next_epochs: dict[str, int] = {}
         self._told_restarts = 0
         self._told_drops = 0
@@ -202,50 +204,9 @@ class Screen:
         elif unknown := [name for name in feeds if name not in status.inputs]:
             known = ", ".join(status.inputs) or "none"
             self._feed_error = JobError(f"the job has no hand-fed input {unknown[0]!r}; it has: {known}")
-        for name, file in feeds.items():
-            if self._feed_error is None:
-                threading.Thread(target=self._feed_one, args=(job, name, file), daemon=True).start()
+        if self._feed_error is None:
+            for feeder in self._feeders:
+                feeder.feed(job)
 
-    def _feed_one(self, job: Job, name: str, file: str) -> None:
-        into = job.input(name)
-        try:
-            with contextlib.nullcontext(sys.stdin) if file == "-" else open(file) as lines:
-                for epoch, rows in json_epochs(lines, file):
-                    if epoch is not None:
-                        into.advance_to(epoch)
-                    if rows:
-                        into.on_next(rows)
-            into.close()
-        except (LimnadError, OSError) as error:
-            self._feed_error = error if isinstance(error, LimnadError) else JobError(str(error))
-            with contextlib.suppress(LimnadError):
-                job.cancel()
-
-
-def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[Any]]]:
-    """Reads JSON lines: yields ``(None, rows)`` for rows of the open epoch and ``(epoch, [])`` where one begins.
-
-    Lines of a terminal or pipe come as they are typed: each is a batch of its own then.
-
-    Raises:
-        JobError: A line is not JSON.
-    """
-    epoch = 0
-    waiting: list[Any] = []
-    limit = 1 if file == "-" else FEED_ROWS
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            if waiting:
-                yield None, waiting
-            epoch, waiting = epoch + 1, []
-            yield epoch, []
-            continue
-        try:
-            waiting.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise JobError(f"{file}, line {number} is not JSON ({error.msg}): {line.strip()[:80]}") from None
-        if len(waiting) >= limit:
-            yield None, waiting
-            waiting = []
-    if waiting:
-        yield None, waiting
+    def _cannot_feed(self, error: LimnadError) -> None:
+        self._feed_error = error

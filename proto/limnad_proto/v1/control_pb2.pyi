@@ -213,18 +213,22 @@ class Failed(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ..., peer: _Optional[int] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("input", "rows", "advance_to", "close", "request")
+    __slots__ = ("input", "rows", "advance_to", "close", "request", "check", "offset")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ADVANCE_TO_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     input: str
     rows: Rows
     advance_to: int
     close: bool
     request: int
-    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ...) -> None: ...
+    check: bool
+    offset: int
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Rows(_message.Message):
     __slots__ = ("encoding", "payload")
@@ -235,12 +239,16 @@ class Rows(_message.Message):
     def __init__(self, encoding: _Optional[_Union[_exchange_pb2.Encoding, str]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Pushed(_message.Message):
-    __slots__ = ("request", "error")
+    __slots__ = ("request", "error", "input", "offset")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     request: int
     error: str
-    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+    input: str
+    offset: int
+    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ..., input: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Stop(_message.Message):
     __slots__ = ()

@@ -135,18 +135,40 @@ class SubscribeRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ..., outputs: _Optional[_Iterable[str]] = ..., from_epochs: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PushRequest(_message.Message):
-    __slots__ = ("job", "push")
+    __slots__ = ("job", "push", "producer", "sequence")
     JOB_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     job: str
     push: _control_pb2.Push
-    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ...) -> None: ...
+    producer: str
+    sequence: int
+    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class PushResponse(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "offset")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, request: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class LastSequenceRequest(_message.Message):
+    __slots__ = ("job", "input", "producer")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    input: str
+    producer: str
+    def __init__(self, job: _Optional[str] = ..., input: _Optional[str] = ..., producer: _Optional[str] = ...) -> None: ...
+
+class LastSequenceResponse(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("job",)
