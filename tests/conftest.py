@@ -1,8 +1,12 @@
 """Settings of all tests."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.helpers.faults import Struck, write
 
 # ci: the same examples on every machine, without a deadline (a busy machine is no bug; pytest-timeout ends a hang).
 # It is the default, so that a run says something about the change and not about luck. dev: searches anew each time.
@@ -16,3 +20,35 @@ settings.register_profile(
 )
 settings.register_profile("dev", max_examples=1_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the answers of tests/interaction/scripts anew")
+    parser.addoption("--kills", type=int, default=6, help="how often a test that kills at random does so")
+    parser.addoption("--fault-table", metavar="PAGE", help="write what the tests of faults have counted into this page")
+
+
+_TABLE = pytest.StashKey[list[Struck]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TABLE] = []
+    config.addinivalue_line("markers", "fault(number, text): a row of the fault table; the test counts into `struck`")
+
+
+@pytest.fixture
+def struck(request: pytest.FixtureRequest) -> Struck:
+    """The row of a test's own kind of fault; tests of one kind share it."""
+    number, text = request.node.get_closest_marker("fault").args
+    way = "simulation" if "simulation" in request.node.nodeid else "processes"
+    table = request.config.stash[_TABLE]
+    row = next((row for row in table if (row.number, row.fault, row.way) == (number, text, way)), None)
+    if row is None:
+        table.append(row := Struck(number, text, way))
+    return row
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if page := session.config.getoption("--fault-table"):
+        table = session.config.stash[_TABLE]
+        write(table, Path(page))

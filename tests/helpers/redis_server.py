@@ -87,8 +87,8 @@ class RedisServer:
         raise RuntimeError(f"redis-server did not start:\n{''.join(said)}")
 
     def client(self) -> redis.Redis:
-        """A bare client; to be closed."""
-        return redis.Redis(unix_socket_path=str(self.socket), protocol=2)
+        """A bare client, which waits as long as it takes; to be closed."""
+        return redis.Redis(unix_socket_path=str(self.socket), protocol=2, socket_timeout=None)
 
     def do(self, *command: str) -> object:
         """One command."""

@@ -167,6 +167,14 @@ def test_wrong_commands_get_one_clear_paragraph(write, arguments: list[str], com
             "was never connected",
         ),
         ("def job(flow):\n    flow.input('x', {'a': int}).select('b').output('x')\n", "b"),
+        (
+            "def job(flow):\n    x = flow.values([[1]])\n    flow.loop().enter(x).concat(x).output('x')\n",
+            "bring them together by enter() or leave()",
+        ),
+        (
+            "def job(flow):\n    b = flow.builder\n    x = b.stage('x')\n    b.connect(x, 0, x, 0)\n",
+            "the stages 'x' form a cycle without a feedback",
+        ),
     ],
 )
 def test_wrong_jobs_get_one_clear_paragraph(write, text: str, complaint: str) -> None:  # type: ignore[no-untyped-def]
@@ -174,6 +182,48 @@ def test_wrong_jobs_get_one_clear_paragraph(write, text: str, complaint: str) ->
     assert done.returncode == 1
     assert complaint in done.stderr
     assert "limnad_worker" not in done.stderr
+
+
+BAD_ROW = "a,b\n1,x\nmany,y\n3,z\n"
+
+
+def test_a_row_that_cannot_be_read_fails_the_run_with_its_file_and_line(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "rows.csv").write_text(BAD_ROW)
+    job = write("""
+        def job(flow, path):
+            flow.read_csv(path, schema={"a": pl.Int64, "b": pl.String}).output("rows")
+    """)
+    done = limnad("run", job, "-w", "2", "-a", f"path={tmp_path / 'rows.csv'}")
+    assert done.returncode == 1
+    assert "rows.csv, line 3: column 'a' should be Int64, but is 'many'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_row_that_cannot_be_read_may_be_diverted(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "rows.csv").write_text(BAD_ROW)
+    job = write("""
+        def job(flow, path):
+            rows, errors = flow.read_csv(path, schema={"a": pl.Int64, "b": pl.String}, on_error="divert")
+            rows.output("rows")
+            errors.select("line", "text").output("errors")
+    """)
+    done = limnad("run", job, "-w", "2", "--json", "-a", f"path={tmp_path / 'rows.csv'}")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = {line["output"]: line["rows"] for line in lines if "output" in line}
+    assert found == {"rows": [{"a": 1, "b": "x"}, {"a": 3, "b": "z"}], "errors": [{"line": 3, "text": "many,y"}]}
+
+
+def test_two_batches_of_one_stream_with_different_schemas_fail_the_run_with_the_column(write) -> None:  # type: ignore[no-untyped-def]
+    job = write("""
+        def job(flow):
+            good, bad = (flow.values([[(n,)]], name=f"v{n}").to_frames({"n": pl.Int64}) for n in (1, 2))
+            bad.map_batches(lambda f: f.cast(pl.String), schema={"n": pl.Int64}).concat(good).sort("n").output("x")
+    """)
+    done = limnad("run", job, "-w", "2")
+    assert done.returncode == 1
+    assert "the frames of one stream must have one schema, but column 'n' is" in done.stderr
+    assert "stage 'sort'" in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(write) -> None:  # type: ignore[no-untyped-def]

@@ -24,6 +24,9 @@ from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.vault import KEEP, Vault
 
+LAST_WORDS_S = 1.0
+"""How long an engine whose line is gone may take to end by itself."""
+
 SPARES = 1
 """How many warm engines wait for a job that can lose one: a start takes half a second, taking one over nothing."""
 
@@ -166,3 +169,6 @@ class Agent(control_pb2_grpc.ControlServicer):
             async for message in requests:
                 if engine.job is not None:
                     await engine.job.engine_said(engine, message)
+        # Either it ends now by itself, or it is stopped or cut off: then it must not come back.
+        await asyncio.sleep(LAST_WORDS_S)
+        engine.process.kill()

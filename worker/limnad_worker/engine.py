@@ -31,6 +31,7 @@ from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.processes import name_process
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written
 
@@ -97,6 +98,7 @@ class Engine:
     def _work(self) -> None:
         prepare = self._expect("prepare")
         self._worker = prepare.worker
+        name_process(f"limnad-w{self._worker}")
         arguments = {argument.name: argument.value for argument in prepare.arguments}
         built = build_job(prepare.path, prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
@@ -381,6 +383,7 @@ def _quieten_gc() -> None:
 
 def run_engine(agent: str, token: str, host: str, pid: int) -> None:
     """The life of an engine process."""
+    name_process("limnad-spare")
     inbox = Inbox()
     server = links.Server(inbox, host)
     control = Control(agent, inbox)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from limnad.cluster import leader
@@ -28,6 +29,11 @@ from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.vault import Vault
+
+ENDED = (
+    "The run was ended; nothing of it is left running. With --checkpoint it would have been started again from the "
+    "newest checkpoint."
+)
 
 STORE_RETRY_S = 1.0
 """How often a job that cannot begin because its store is away looks again."""
@@ -227,6 +233,8 @@ class Job:
 
     async def _changed(self, state: leader.State) -> None:
         failure = self._run.failure
+        if failure is not None and self._vault is None and failure.fault is leader.Fault.PROCESS:
+            failure = replace(failure, summary=f"{failure.summary} {ENDED}")
         if failure is not None and self._vault is not None:
             if self._saving is not None:
                 self._saving.close()
@@ -326,7 +334,7 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.concluding:
+        if self._saving is not None and self._saving.is_last(checkpoint):
             await self.tell_leader(leader.Concluded())
         await self.notify()
 

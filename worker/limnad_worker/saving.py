@@ -75,7 +75,8 @@ class Saving:
         )
         self._published: dict[int, dict[str, int]] = {}
         self._closed = False
-        self.concluding = False
+        self._concluding = False
+        self._last: int | None = None
 
     def close(self) -> None:
         """The generation has ended: what is under way changes nothing any more."""
@@ -83,7 +84,7 @@ class Saving:
 
     async def tick(self) -> None:
         """Time has passed."""
-        if self.concluding:
+        if self._concluding:
             await self.ask()
         else:
             await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
@@ -94,8 +95,15 @@ class Saving:
 
     async def conclude(self) -> None:
         """All engines have finished: makes the last checkpoint, and tries again until it is durable."""
-        self.concluding = True
+        self._concluding = True
         await self.ask()
+
+    def is_last(self, checkpoint: int) -> bool:
+        """Whether this checkpoint was begun when all engines had finished.
+
+        One that was under way then may lack what they did last.
+        """
+        return checkpoint == self._last
 
     async def stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
@@ -121,6 +129,8 @@ class Saving:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))
                 case points.Begin(number):
+                    if self._concluding:
+                        self._last = number
                     self._around.send_all(begin_checkpoint=wire.BeginCheckpoint(checkpoint=number))
                 case points.Commit(number, parts):
                     self._around.keep(self._with_store(number, partial(self._commit, number, parts)))

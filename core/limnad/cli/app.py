@@ -118,6 +118,46 @@ def run(
 
 
 @app.command()
+def drill(
+    target: Target,
+    workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 2,
+    arg: Arguments = None,
+    feed: Annotated[list[str] | None, typer.Option(metavar="INPUT=FILE", help="As for `limnad run`.")] = None,
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-twice,freeze-worker,reset,"
+            "partition,one-way,slow-links`; or `all`."
+        ),
+    ] = "kill-worker,kill-all-workers,kill-agent,reset",
+    minutes: Annotated[float, typer.Option(help="For how long; each fault gets one run at least.")] = 1.0,
+    checkpoint: Annotated[str, typer.Option(metavar="TIME", help="From one checkpoint to the next.")] = "500ms",
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where checkpoints are kept; by default a directory of its own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides when it strikes, and whom.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON lines.")] = False,
+) -> None:
+    """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
+    from limnad.cli.drill import DrillOptions, run_drill
+
+    given = [part for each in arg or [] for part in ("-a", each)] + [
+        part for each in feed or [] for part in ("--feed", each)
+    ]
+    wanted = DrillOptions(
+        run=[target, *given],
+        workers=workers,
+        checkpoint=checkpoint,
+        store=store,
+        faults=[name.strip() for name in faults.split(",")],
+        minutes=minutes,
+        seed=seed,
+        as_json=json,
+    )
+    sys.exit(run_drill(wanted))
+
+
+@app.command()
 def graph(
     target: Target,
     arg: Arguments = None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from limnad.errors import JobError
-from limnad.timely.graph import Connector, LogicalGraph, LoopContext, Stage, StageKind
+from limnad.timely.graph import LogicalGraph, LoopContext, Stage, StageKind
 
 
 def show_graph(target: str, arguments: Mapping[str, str], output: Path | None, *, as_json: bool) -> None:
@@ -34,20 +34,32 @@ def write(graph: LogicalGraph, output: Path) -> None:
     """Writes a picture in the format that the file's name asks for.
 
     Raises:
-        JobError: The format is not known, or Graphviz is not there.
+        JobError: The format is not known, Graphviz is not there, or the file cannot be written.
     """
     kind = output.suffix.lower().removeprefix(".")
     if kind in ("mmd", "mermaid", "md"):
         text = mermaid(graph)
-        output.write_text(f"```mermaid\n{text}\n```\n" if kind == "md" else f"{text}\n")
+        content = (f"```mermaid\n{text}\n```\n" if kind == "md" else f"{text}\n").encode()
     elif kind == "dot":
-        output.write_text(dot(graph))
+        content = dot(graph).encode()
     elif kind in ("svg", "png", "pdf"):
-        if shutil.which("dot") is None:
-            raise JobError(f"drawing {output.name} needs Graphviz (the program dot): install it, or write a .mmd file")
-        subprocess.run(["dot", f"-T{kind}", "-o", str(output)], input=dot(graph).encode(), check=True)
+        content = _draw(graph, kind, output)
     else:
         raise JobError(f"{output.name}: the name must end in .mmd, .md, .dot, .svg, .png or .pdf")
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise JobError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _draw(graph: LogicalGraph, kind: str, output: Path) -> bytes:
+    """Lets Graphviz draw."""
+    if shutil.which("dot") is None:
+        raise JobError(f"drawing {output.name} needs Graphviz (the program dot): install it, or write a .mmd file")
+    done = subprocess.run(["dot", f"-T{kind}"], input=dot(graph).encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise JobError(f"Graphviz could not draw {output.name}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
 
 
 def mermaid(graph: LogicalGraph) -> str:
@@ -75,35 +87,50 @@ def _mermaid_stages(graph: LogicalGraph, context: LoopContext | None, indent: st
 
 
 def dot(graph: LogicalGraph) -> str:
-    """The graph in Graphviz's language."""
+    """The graph in Graphviz's language; loops are boxes, exchanges are thick arrows, what goes round is dashed."""
     lines = [
         "digraph limnad {",
-        '  node [shape=box, style="rounded,filled", fillcolor="#eef3f8", fontname="Helvetica", fontsize=11];',
-        '  edge [fontname="Helvetica", fontsize=9];',
+        '  graph [fontname="Helvetica", fontsize=11, nodesep=0.35, ranksep=0.4];',
+        '  node [shape=box, style="rounded,filled", color="#5b6b7b", fontname="Helvetica", fontsize=11, height=0.35];',
+        '  edge [color="#5b6b7b", fontname="Helvetica", fontsize=10, arrowsize=0.7];',
         *_dot_stages(graph, None, "  "),
     ]
     for edge in graph.connectors:
-        lines.append(f"  s{edge.source.index} -> s{edge.target.index} [{_dot_edge(edge)}];")
+        source, target = f"s{edge.source.index}", f"s{edge.target.index}"
+        if edge.source.kind is StageKind.FEEDBACK:
+            # Laid out as if it went down, so that it finds its way between the stages; the arrow points up.
+            lines.append(f"  {target} -> {source} [dir=back, style=dashed];")
+        else:
+            label = f' [label="  {_escaped(edge.partition.describe())}  ", penwidth=2.5]' if edge.partition else ""
+            lines.append(f"  {source} -> {target}{label};")
     return "\n".join([*lines, "}", ""])
 
 
 def _dot_stages(graph: LogicalGraph, context: LoopContext | None, indent: str) -> Iterator[str]:
     for stage in graph.stages:
         if _home(stage) is context:
-            fill = {StageKind.INPUT: "#dcefdc", StageKind.COMPUTE: "#eef3f8"}.get(stage.kind, "#f4ecd8")
-            yield f'{indent}s{stage.index} [label="{_escaped(stage.label)}", fillcolor="{fill}"];'
+            yield f"{indent}s{stage.index} [{_dot_stage(stage)}];"
     for number, inner in enumerate(graph.contexts):
         if inner.parent is context:
             yield f"{indent}subgraph cluster_{number} {{"
-            yield f'{indent}  label="loop {_escaped(inner.name)}"; color="#b08d57"; fontname="Helvetica";'
+            yield f'{indent}  label="loop {_escaped(inner.name)}"; labeljust=r; style="rounded,filled";'
+            yield f'{indent}  color="#b08d57"; fillcolor="{_LOOP_FILLS[inner.depth % 2]}";'
             yield from _dot_stages(graph, inner, indent + "  ")
             yield f"{indent}}}"
 
 
-def _dot_edge(edge: Connector) -> str:
-    if edge.partition:
-        return f'label="{_escaped(edge.partition.describe())}", penwidth=2'
-    return "style=dashed, constraint=false" if edge.source.kind is StageKind.FEEDBACK else ""
+def _dot_stage(stage: Stage) -> str:
+    if stage.is_system:
+        # The box around it says which loop.
+        return (
+            f'label="{_SYSTEM_WORDS[stage.kind]}", shape=oval, fillcolor="#f0e2c4", fontsize=9, height=0.25, width=0.4'
+        )
+    fill = "#d5ebd5" if stage.kind is StageKind.INPUT else "#d9e6f5" if stage.outputs else "#e6dff2"
+    return f'label="{_escaped(stage.label)}", fillcolor="{fill}"'
+
+
+_LOOP_FILLS = ("#fdf8ee", "#f8f0de")
+_SYSTEM_WORDS = {StageKind.INGRESS: "enter", StageKind.EGRESS: "leave", StageKind.FEEDBACK: "feedback"}
 
 
 def as_dict(graph: LogicalGraph) -> dict[str, object]:

@@ -16,6 +16,11 @@ from limnad.errors import JobFailed
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
 _OPTIONS = [
+    # An agent that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
+    ("grpc.keepalive_time_ms", 3000),
+    ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.http2.ping_timeout_ms", 3000),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),

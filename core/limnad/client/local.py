@@ -17,6 +17,10 @@ MAX_WORKERS = 256
 """As many as there are key groups: another worker would own none."""
 
 
+STOP_S = 3.0
+"""How long an agent that is to end may take; one that is stopped itself is killed then."""
+
+
 class LocalCluster:
     """An agent and its engines on this machine.
 
@@ -59,6 +63,11 @@ class LocalCluster:
         self.address: str = news["address"]
 
     @property
+    def pid(self) -> int:
+        """The agent's process."""
+        return self._process.pid
+
+    @property
     def streams(self) -> tuple[IO[bytes], IO[bytes]]:
         """What agent and engines print, if it was asked for as a pipe: standard output and error."""
         assert self._process.stdout is not None
@@ -70,7 +79,7 @@ class LocalCluster:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -46,13 +46,10 @@ class Halting:
     _marked: set[int] = field(default_factory=set)
     _held: list[Held] = field(default_factory=list)
 
-    def begin(self, checkpoint: int) -> bool:
-        """The leader or a marker asks for a checkpoint; whether the worker is to halt for it now."""
-        if checkpoint <= self.newest:
-            return False
+    def begin(self, checkpoint: int) -> None:
+        """The worker halts for a checkpoint that is newer than any it knows of."""
         self.checkpoint = self.newest = checkpoint
         self._marked.clear()
-        return True
 
     def marked(self, peer: int, checkpoint: int) -> None:
         """A peer's marker has come."""

@@ -206,7 +206,7 @@ class Run:
 
     def handle(self, event: Event, now_s: float) -> list[Effect]:
         """Takes an event, at a monotonic time; returns what is to be done, in order."""
-        if self.state.ended:
+        if self.state.ended or self._refuses(event):
             return []
         match event:
             case Attached(worker, address):
@@ -226,6 +226,12 @@ class Run:
                 return self._end(State.CANCELLED, None)
             case Tick():
                 return self._tick(now_s)
+
+    def _refuses(self, event: Event) -> bool:
+        """Whether the table above has no place for the event in this state: nothing comes of it."""
+        if isinstance(event, Finished):
+            return self.state is not State.RUNNING
+        return isinstance(event, (Attached, Built)) and self.state is not State.STARTING
 
     def _attached(self, worker: int, address: str) -> list[Effect]:
         self._addresses[worker] = address
@@ -278,8 +284,7 @@ class Run:
         while_doing = {State.STARTING: "while the job was starting", State.RUNNING: "while the job was running"}
         return Failure(
             Fault.PROCESS,
-            f"worker {worker} died {while_doing[self.state]}: its process {how}. The run was ended; nothing of it is "
-            "left running.",
+            f"worker {worker} died {while_doing[self.state]}: its process {how}.",
             worker,
         )
 

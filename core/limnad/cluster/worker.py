@@ -146,8 +146,12 @@ class Worker:
         Raises:
             VertexFailure: User code raised while the outgoing buffers were emptied.
         """
-        if not self._halting.begin(checkpoint):
+        if checkpoint <= self._halting.newest:
             return
+        # The word that the one before was given up may come later than a peer's marker of this one. What was held back
+        # for that one came before this one's markers: it belongs to this one.
+        self._run_on()
+        self._halting.begin(checkpoint)
         self._hand_out(self.scheduler.flush())
         for peer in sorted(self._halting.peers):
             self.pressure.sent(peer, 0)
@@ -183,7 +187,7 @@ class Worker:
         snapshot = self._captured.pop(checkpoint, None)
         if snapshot is not None:
             self._captured = {number: kept for number, kept in self._captured.items() if number > checkpoint}
-            self._keeper.committed(snapshot.completed)
+            self._keeper.committed(snapshot)
 
     def check_declared(self) -> None:
         """Checks that a checkpoint would hold all that vertices remember, as far as that can be seen.

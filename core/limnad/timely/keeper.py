@@ -87,17 +87,17 @@ class Keeper:
             for capability in sorted(capabilities)
         ]
 
-    def committed(self, completed: Mapping[str, int]) -> None:
-        """A checkpoint is durable; ``completed`` is what this worker's snapshot said.
+    def committed(self, snapshot: Snapshot) -> None:
+        """The checkpoint that this worker's snapshot went into is durable.
 
         Raises:
             VertexFailure: A vertex's `on_commit` raised.
         """
         for stage, vertex, states in self._vertices:
-            for state in states.values():
-                state.committed()
-            if stage.name in completed:
-                self._scheduler.outside_time(stage, "on_commit", vertex.on_commit, completed[stage.name])
+            for name, state in states.items():
+                state.committed(snapshot.states[stage.name, name].capture)
+            if stage.name in snapshot.completed:
+                self._scheduler.outside_time(stage, "on_commit", vertex.on_commit, snapshot.completed[stage.name])
 
     def forget(self) -> None:
         """What was committed is lost: the next capture has to hold everything."""

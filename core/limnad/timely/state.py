@@ -92,8 +92,11 @@ class State:
         """The state now, by reference."""
         raise NotImplementedError
 
-    def committed(self) -> None:
-        """A checkpoint with the newest capture is durable: what has not changed since need not be stored again."""
+    def committed(self, capture: Any) -> None:
+        """A checkpoint with this capture is durable: what has not changed since need not be stored again.
+
+        There may be a newer capture already, whose checkpoint may still be given up.
+        """
 
     def forget(self) -> None:
         """What was committed is lost: the next capture has to hold everything."""
@@ -209,7 +212,8 @@ class KeyedState(State, MutableMapping[K, V]):
         self._migrate = migrate
         self._items: dict[K, V] = {}
         self._changed: set[K] = set()
-        self._captured: set[K] = set()
+        self._captured: dict[K, int] = {}  # The newest capture with a change of the key that no commit covers.
+        self._captures = 0
         self._index = _GroupIndex(by)
 
     def __getitem__(self, key: K) -> V:
@@ -238,14 +242,15 @@ class KeyedState(State, MutableMapping[K, V]):
 
     def capture(self) -> Capture:
         """See `State.capture`."""
-        self._captured |= self._changed
+        self._captures += 1
+        self._captured.update(dict.fromkeys(self._changed, self._captures))
         self._changed = set()
-        return _KeyedCapture(self._index, dict(self._items), frozenset(self._captured))
+        return _KeyedCapture(self._captures, self._index, dict(self._items), frozenset(self._captured))
 
-    def committed(self) -> None:
+    def committed(self, capture: Any) -> None:
         """See `State.committed`."""
-        self._captured = set()
-        self._index.committed()
+        self._captured = {key: number for key, number in self._captured.items() if number > capture.number}
+        self._index.committed(capture.blocks)
 
     def forget(self) -> None:
         """See `State.forget`."""
@@ -288,9 +293,9 @@ class _GroupIndex(Generic[K]):
         self._blocks = 1
         self._committed_blocks = 0
 
-    def committed(self) -> None:
-        """The blocks of the newest capture are durable."""
-        self._committed_blocks = self._blocks
+    def committed(self, blocks: int) -> None:
+        """So many blocks are durable."""
+        self._committed_blocks = blocks
 
     def forget(self) -> None:
         """No block is durable."""
@@ -328,15 +333,18 @@ class _GroupIndex(Generic[K]):
             yield from self._members[group]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _KeyedCapture(Generic[K, V]):
+    number: int
     index: _GroupIndex[K]
     items: dict[K, V]
     changed: frozenset[K]
+    blocks: int = 0
 
     def pieces(self) -> Iterable[Piece]:
         touched = self.index.update(self.items, self.changed)
         groups, all_anew = self.index.block_groups(len(self.items))
+        self.blocks = KEY_GROUPS // groups
         items = self.items
         for first in range(0, KEY_GROUPS, groups):
             block = (first, first + groups)

@@ -148,7 +148,7 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize("records", RECORDS, ids=repr)
+@pytest.mark.parametrize("records", RECORDS, ids=range(len(RECORDS)))
 @pytest.mark.parametrize("trusted", [False, True])
 def test_records_come_back_with_their_types(records: Any, trusted: Any) -> None:
     encoding, data = encode(records, trusted=trusted)

@@ -49,6 +49,16 @@ def test_a_run_from_start_to_end() -> None:
     assert run.failure is None
 
 
+def test_what_comes_in_the_wrong_state_is_refused() -> None:
+    starting = Run(2)
+    assert [starting.handle(Finished(worker), 0.0) for worker in range(2)] == [[], []]
+    assert starting.state is State.STARTING
+    running = started()
+    assert running.handle(Attached(0, "elsewhere:0"), 1.0) == []
+    assert running.handle(Built(0, "other", ("b",)), 1.0) == []
+    assert running.state is State.RUNNING
+
+
 def test_different_flows_are_refused_with_the_stages_that_differ() -> None:
     run = Run(2)
     run.handle(Built(0, "x", ("a", "b")), 0.0)

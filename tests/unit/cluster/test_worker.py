@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 import limnad
-from limnad.cluster.effects import Ack, Data
+from limnad.cluster.effects import Ack, Captured, Data
 from limnad.cluster.worker import Worker
 
 ROWS = 200_000  # Of 8 bytes: each batch is larger than what an outgoing buffer may hold.
@@ -50,3 +50,22 @@ def test_a_source_waits_while_the_budget_is_in_flight(told: int) -> None:
     assert first < 50
     machine.ack_arrived(1, Ack(1, told, 0))
     assert read_on() == told
+
+
+def test_a_checkpoint_that_begins_before_the_end_of_the_last_is_heard_takes_over_what_was_held_back() -> None:
+    """The leader gives up checkpoint 1 and begins 2; the markers of 2 come before its word."""
+    flow = limnad.Flow()
+    flow.vertex(Sink, flow.values([[]]).partition_by(lambda number: number), name="sink", outputs=0)
+    built = flow.build()
+    machine = Worker(built.graph, 0, 3, built.sources)
+    machine.start()
+    (connector,) = built.graph.connectors
+    machine.marker_arrived(1, 0, checkpoint=1)
+    machine.data_arrived(1, 1, connector.index, (0,), [7])  # Behind the marker: not part of checkpoint 1.
+    machine.marker_arrived(1, 2, checkpoint=2)
+    machine.marker_arrived(2, 0, checkpoint=2)
+    (captured,) = (effect for effect in machine.take_effects() if isinstance(effect, Captured))
+    assert captured.checkpoint == 2
+    assert [waiting.batch for waiting in captured.snapshot.waiting] == [[7]]
+    machine.abort_checkpoint(1)
+    assert not machine.halted

@@ -1,0 +1,321 @@
+"""``limnad drill``: runs a job under faults, and compares its outputs with those of a run without."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from limnad.cli.relay import VARIABLE, Held, Relay, Way
+from limnad.cli.watched import Epochs, WatchedRun
+from limnad.errors import JobError, JobFailed
+
+LIMIT_S = 3600.0
+"""A single run that lasts longer is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a fault can get at.
+
+    Attributes:
+        run: The processes.
+        relay: The connections between them.
+        random: Chooses.
+    """
+
+    run: WatchedRun
+    relay: Relay
+    random: Random
+
+    def engine(self) -> list[int]:
+        """One engine's process, or none if none works now."""
+        engines = self.run.engines()
+        return self.random.sample(engines, min(1, len(engines)))
+
+    def server(self) -> str | None:
+        """The address of the agent or of an engine that somebody is connected to."""
+        targets = self.relay.targets()
+        return self.random.choice(targets) if targets else None
+
+
+Mend = Callable[[], object]
+"""Takes a fault back, as far as that can be."""
+
+Fault = Callable[[Scene], Mend | None]
+"""Does something; None: there was nobody to do it to."""
+
+
+def _nothing() -> None:
+    pass
+
+
+def _kill_worker(scene: Scene) -> Mend | None:
+    """SIGKILL of one engine."""
+    return _nothing if scene.run.kill(*scene.engine()) else None
+
+
+def _kill_all_workers(scene: Scene) -> Mend | None:
+    """SIGKILL of all engines."""
+    return _nothing if scene.run.kill(*scene.run.engines()) else None
+
+
+def _kill_agent(scene: Scene) -> Mend | None:
+    """SIGKILL of the agent, with which its engines end."""
+    return _nothing if scene.run.kill(scene.run.agent()) else None
+
+
+def _kill_twice(scene: Scene) -> Mend | None:
+    """SIGKILL of an engine, and of one of those that take over, while they restore."""
+    before = scene.run.engines()
+    if not scene.run.kill(*scene.engine()):
+        return None
+    until_s = time.monotonic() + TAKE_OVER_S
+    while time.monotonic() < until_s:
+        if new := set(scene.run.engines()) - set(before):
+            scene.run.kill(*new)
+            break
+    return _nothing
+
+
+def _freeze_worker(scene: Scene) -> Mend | None:
+    """SIGSTOP of an engine; SIGCONT when others have taken over."""
+    hit = scene.engine()
+    return (lambda: scene.run.signal(signal.SIGCONT, *hit)) if scene.run.signal(signal.SIGSTOP, *hit) else None
+
+
+def _reset(scene: Scene) -> Mend | None:
+    """A TCP reset of all connections to the agent or to an engine."""
+    server = scene.server()
+    return _nothing if server and scene.relay.reset(server) else None
+
+
+def _partition(scene: Scene) -> Mend | None:
+    """Nothing passes to or from the agent or an engine, new connections neither, until it heals."""
+    server = scene.server()
+    return _held(scene, lambda target, _: target == server) if server else None
+
+
+def _one_way(scene: Scene) -> Mend | None:
+    """An engine or the agent hears nothing any more, and is heard, until it heals."""
+    server = scene.server()
+    return _held(scene, lambda target, way: (way is Way.IN) is (target == server)) if server else None
+
+
+def _held(scene: Scene, held: Held) -> Mend:
+    scene.relay.hold(held)
+    return lambda: scene.relay.hold(None)
+
+
+def _slow_links(scene: Scene) -> Mend | None:
+    """Each connection carries 20 KB/s, until it heals."""
+    scene.relay.slow(20_000)
+    return lambda: scene.relay.slow(None)
+
+
+FAULTS: dict[str, Fault] = {
+    fault.__name__.removeprefix("_").replace("_", "-"): fault
+    for fault in (
+        _kill_worker,
+        _kill_all_workers,
+        _kill_agent,
+        _kill_twice,
+        _freeze_worker,
+        _reset,
+        _partition,
+        _one_way,
+        _slow_links,
+    )
+}
+"""What can be done to a run, by name."""
+
+TAKE_OVER_S = 20.0
+"""So long `_kill_twice` waits for its second victim."""
+
+HEALED_S = (0.5, 12.0)
+"""A fault that does not pass by itself lasts so long, from and to, or until the next epoch is printed."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one kind of fault.
+
+    Attributes:
+        times: How often it struck.
+        recovery_s: Seconds until the next epoch was printed, each time.
+        runs: How many runs it struck.
+        rows: How many rows were compared.
+        lost: How many rows were missing or different.
+        repeated: How many epochs were printed twice.
+    """
+
+    times: int = 0
+    recovery_s: list[float] = field(default_factory=list)
+    runs: int = 0
+    rows: int = 0
+    lost: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True)
+class DrillOptions:
+    """What was asked for; see `limnad.cli.app.drill`."""
+
+    run: Sequence[str]
+    workers: int
+    checkpoint: str
+    store: str | None
+    faults: Sequence[str]
+    minutes: float
+    seed: int
+    as_json: bool
+
+
+def run_drill(options: DrillOptions) -> int:
+    """Strikes run after run until the time is up; returns the exit code: 1 if anything was lost or repeated.
+
+    Raises:
+        JobError: A fault has no such name.
+        JobFailed: The job fails without any fault.
+    """
+    faults = list(FAULTS) if options.faults == ["all"] else options.faults
+    if unknown := sorted(set(faults) - FAULTS.keys()):
+        raise JobError(f"there is no fault {unknown[0]!r}; there are: {', '.join(FAULTS)}")
+    say = Console(stderr=True, highlight=False).print
+    expected, took_s = _reference(options)
+    rows = sum(map(len, expected.values()))
+    say(f"without faults: {len(expected):,} epochs with {rows:,} rows in {took_s:.1f} s")
+    random = Random(options.seed)
+    tallies = {fault: Tally() for fault in faults}
+    until_s = time.monotonic() + options.minutes * 60
+    turn = 0
+    while time.monotonic() < until_s or turn < len(faults):
+        fault = faults[turn % len(faults)]
+        turn += 1
+        _struck(options, fault, expected, random, took_s, tallies[fault])
+        say(f"run {turn}, {fault}: struck {tallies[fault].times} times so far, {tallies[fault].lost} rows lost")
+    _show(tallies, options.as_json)
+    return int(any(tally.lost or tally.repeated for tally in tallies.values()))
+
+
+def _reference(options: DrillOptions) -> tuple[Epochs, float]:
+    began_s = time.monotonic()
+    run = WatchedRun([*options.run, "-w", str(options.workers)], LIMIT_S)
+    if run.finish():
+        raise JobFailed(f"the job fails without any fault: {run.summary.get('error') or run.errors}")
+    return run.epochs, time.monotonic() - began_s
+
+
+def _struck(options: DrillOptions, fault: str, expected: Epochs, random: Random, took_s: float, tally: Tally) -> None:
+    """One run under one kind of fault."""
+    with tempfile.TemporaryDirectory(prefix="limnad-drill-") as folder:
+        store = options.store or f"dir:{folder}"
+        name = f"drill-{random.getrandbits(64):016x}"
+        keeping = ["--store", store, "--name", name, "--checkpoint", options.checkpoint, "--max-restarts", "1000000"]
+        with Relay() as relay:
+            run = WatchedRun([*options.run, "-w", str(options.workers), *keeping], LIMIT_S, {VARIABLE: relay.proxy})
+            watcher = _Watcher(run)
+            scene = Scene(run, relay, random)
+            while watcher.is_alive():
+                watcher.join(random.uniform(0.2, max(0.5, took_s / 2)))
+                if watcher.is_alive() and watcher.printed:
+                    _strike(FAULTS[fault], scene, watcher, tally)
+        tally.runs += 1
+        tally.rows += sum(map(len, expected.values()))
+        tally.lost += _lost(expected, run.epochs)
+        tally.repeated += len(run.repeated)
+
+
+def _strike(fault: Fault, scene: Scene, watcher: _Watcher, tally: Tally) -> None:
+    struck_s = time.monotonic()
+    mend = fault(scene)
+    if mend is None:
+        return
+    tally.times += 1
+    came = watcher.wait_for_next(scene.random.uniform(*HEALED_S))
+    mend()
+    if came or watcher.wait_for_next():
+        tally.recovery_s.append(time.monotonic() - struck_s)
+
+
+class _Watcher(threading.Thread):
+    """Reads a run's epochs as they come."""
+
+    def __init__(self, run: WatchedRun) -> None:
+        super().__init__(daemon=True)
+        self._run = run
+        self._news = threading.Condition()
+        self._ended = False
+        self.printed = 0
+        self.start()
+
+    def run(self) -> None:
+        for _ in self._run.lines():
+            with self._news:
+                self.printed += 1
+                self._news.notify_all()
+        self._run.finish()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def wait_for_next(self, limit_s: float | None = None) -> bool:
+        """Waits for the next epoch; False if the run ended without one, or it took too long."""
+        with self._news:
+            before = self.printed
+            self._news.wait_for(lambda: self.printed > before or self._ended, limit_s)
+            return self.printed > before
+
+
+def _lost(expected: Epochs, got: Epochs) -> int:
+    lost = 0
+    for key, rows in expected.items():
+        missing = Counter(map(json.dumps, rows))
+        missing.subtract(map(json.dumps, got.get(key, [])))
+        lost += sum(map(abs, missing.values()))
+    return lost + sum(len(rows) for key, rows in got.items() if key not in expected)
+
+
+def _show(tallies: dict[str, Tally], as_json: bool) -> None:
+    told = [_line(fault, tally) for fault, tally in tallies.items()]
+    if as_json:
+        for line in told:
+            print(json.dumps(line))
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2), show_edge=False)
+    for name in told[0]:
+        table.add_column(name, justify="left" if name == "fault" else "right")
+    for line in told:
+        table.add_row(
+            *(
+                "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+                for value in line.values()
+            )
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _line(fault: str, tally: Tally) -> dict[str, Any]:
+    times = tally.recovery_s
+    return {
+        "fault": fault,
+        "times": tally.times,
+        "runs": tally.runs,
+        "recovery, median s": round(statistics.median(times), 2) if times else None,
+        "longest s": round(max(times), 2) if times else None,
+        "rows compared": tally.rows,
+        "lost": tally.lost,
+        "repeated": tally.repeated,
+    }

@@ -1,0 +1,88 @@
+"""The fault table: what each test of a fault has struck, compared and found; written into docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from limnad.cli.watched import Epochs
+from tests.helpers.running import Running
+
+BEGIN, END = "<!-- faults -->", "<!-- end -->"
+
+
+@dataclass(slots=True)
+class Struck:
+    """A row of the table.
+
+    Attributes:
+        number: Of the kind of fault.
+        fault: What it is.
+        way: ``simulation`` or ``processes``.
+        runs: How many runs were struck.
+        times: How often in all.
+        rows: How many rows of output were compared with those of a run without faults.
+        lost: How many were missing or wrong.
+        repeated: How many epochs came twice.
+        refused: The sentence with which a run was refused, where that is the right answer.
+    """
+
+    number: int
+    fault: str
+    way: str
+    runs: int = 0
+    times: int = 0
+    rows: int = 0
+    lost: int = 0
+    repeated: int = 0
+    refused: str = ""
+
+    def compare(self, got: Epochs, expected: Epochs, repeated: int = 0) -> None:
+        """Counts a run."""
+        self.runs += 1
+        self.rows += sum(map(len, expected.values()))
+        self.lost += lost(expected, got)
+        self.repeated += repeated
+        assert (self.lost, self.repeated) == (0, 0)
+
+    def check(self, run: Running, expected: Epochs) -> None:
+        """Lets a run come to its end and counts it."""
+        assert run.finish() == 0, run.errors
+        self.compare(run.epochs, expected, len(run.repeated))
+
+    def refuse(self, run: Running, sentence: str) -> None:
+        """Lets a run come to its end, which must be this refusal."""
+        assert run.finish() == 1, run.errors
+        self.runs += 1
+        self.refused = sentence
+        assert sentence in (run.summary.get("error") or run.errors)
+        assert "Traceback" not in run.errors
+
+
+def lost(expected: Epochs, got: Epochs) -> int:
+    """How many rows are missing or wrong."""
+    found = 0
+    for key in expected.keys() | got.keys():
+        rows = Counter(map(json.dumps, expected.get(key, [])))
+        rows.subtract(map(json.dumps, got.get(key, [])))
+        found += sum(map(abs, rows.values()))
+    return found
+
+
+def write(rows: Iterable[Struck], page: Path) -> None:
+    """Puts the table into a page, between its marks."""
+    names = ("#", "fault", "way", "runs", "struck", "rows compared", "lost", "repeated", "refused with")
+    lines = [
+        f"| {row.number} | {row.fault} | {row.way} | {row.runs:,} | {row.times:,} | {row.rows:,} | {row.lost} "
+        f"| {row.repeated} | {row.refused} |"
+        for row in sorted(rows, key=lambda row: (row.number, row.way))
+    ]
+    table = "\n".join(
+        [f"| {' | '.join(names)} |", "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |", *lines]
+    )
+    text = page.read_text()
+    before, after = text[: text.index(BEGIN)], text[text.index(END, text.index(BEGIN)) :]
+    page.write_text(f"{before}{BEGIN}\n{table}\n{after}")
