@@ -24,6 +24,10 @@ class Refused(Exception):
     """What a client asked for cannot be had; says why."""
 
 
+class Doubtful(Exception):
+    """Whether what a client asked for was done is not known; says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What pushes need of their job.
@@ -51,6 +55,7 @@ class Feeder:
 
         Raises:
             Refused: It was not taken.
+            Doubtful: The job has ended before that was known.
         """
         raise NotImplementedError
 
@@ -69,6 +74,11 @@ class Feeder:
     def finish(self, reason: str) -> None:
         """The job has ended."""
         raise NotImplementedError
+
+    @property
+    def waiting(self) -> str:
+        """What waits for the store, and why."""
+        return ""
 
     # What follows concerns only those who keep something.
 
@@ -112,7 +122,8 @@ class DirectFeeder(Feeder):
 
     def pushed(self, pushed: wire.Pushed) -> None:
         """See `Feeder`."""
-        _answer(self._waiting.pop(pushed.request, None), None, pushed.error)
+        refusal = Refused(pushed.error) if pushed.error else None
+        _answer(self._waiting.pop(pushed.request, None), refusal=refusal)
 
     def last_sequence(self, name: str, producer: str) -> int | None:
         """See `Feeder`."""
@@ -122,7 +133,7 @@ class DirectFeeder(Feeder):
         """See `Feeder`."""
         self._over = reason
         for waiting in self._waiting.values():
-            _answer(waiting, None, reason)
+            _answer(waiting, refusal=Refused(reason))
 
 
 class LoggedFeeder(Feeder):
@@ -137,12 +148,18 @@ class LoggedFeeder(Feeder):
         self._vault = vault
         self._around = around
         self._inputs: dict[str, machine.Feeding] = {}
-        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._waiting: dict[int, asyncio.Future[int | None]] = {}
         self._last = 0
         self._generation = 0
         self._record: CheckpointRecord | None = None
         self._positions: dict[int, dict[str, int | None]] = {}
         self._over = False
+        self._waits: dict[str, str] = {}
+
+    @property
+    def waiting(self) -> str:
+        """See `Feeder`."""
+        return next(iter(self._waits.values()), "")
 
     # -- clients -------------------------------------------------------------------------------------------------------
 
@@ -157,7 +174,7 @@ class LoggedFeeder(Feeder):
             raise Refused("the job has ended before its inputs could be fed")
         self._last += 1
         push = machine.Push(self._last, request.producer, request.sequence, request.push.SerializeToString())
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._waiting[push.number] = answer
         self._carry_out(request.push.input, feeding.push(push))
         return await answer
@@ -165,9 +182,7 @@ class LoggedFeeder(Feeder):
     def last_sequence(self, name: str, producer: str) -> int | None:
         """See `Feeder`."""
         feeding = self._inputs.get(name)
-        if feeding is None or not feeding.known:
-            return None
-        return feeding.last_sequence(producer)
+        return None if feeding is None else feeding.last_sequence(producer)
 
     # -- the job -------------------------------------------------------------------------------------------------------
 
@@ -184,14 +199,14 @@ class LoggedFeeder(Feeder):
 
     async def _begin(self, name: str, generation: int) -> None:
         positions = {} if self._record is None else machine.positions(self._record, [name])
-        state = await self._with_store(generation, lambda: self._vault.claim_log(name, generation))
+        state = await self._with_store(name, generation, lambda: self._vault.claim_log(name, generation))
         if state is None or generation != self._generation:
             return
         last = {producer: (each.sequence, each.offset) for producer, each in state.producers.items()}
         try:
             self._carry_out(name, self._inputs[name].begin(generation, positions.get(name, 0), state.end, last))
         except machine.Backwards as error:
-            await self._around.lost(f"the store has lost rows that were pushed to the input {name!r}: {error}")
+            await self._lost(name, error)
         await self._around.notify()
 
     def lose(self) -> None:
@@ -203,6 +218,7 @@ class LoggedFeeder(Feeder):
     def finish(self, reason: str) -> None:
         """See `Feeder`."""
         self._generation, self._over = 0, True
+        self._waits.clear()
         for name, feeding in self._inputs.items():
             self._carry_out(name, feeding.finish(reason))
 
@@ -234,32 +250,45 @@ class LoggedFeeder(Feeder):
                 case machine.Acknowledge(push, offset):
                     _answer(self._waiting.pop(push.number, None), offset)
                 case machine.Refuse(push, reason):
-                    _answer(self._waiting.pop(push.number, None), 0, reason)
+                    _answer(self._waiting.pop(push.number, None), refusal=Refused(reason))
+                case machine.Doubt(push, reason):
+                    _answer(self._waiting.pop(push.number, None), refusal=Doubtful(reason))
 
     async def _append(self, name: str, push: machine.Push, generation: int) -> None:
         feeding = self._inputs[name]
         try:
             offset = await self._with_store(
-                generation, lambda: self._vault.append(name, push, generation), refusable=True
+                name, generation, lambda: self._vault.append(name, push, generation), refusable=True
             )
         except (StoreError, ValueError) as error:
             self._carry_out(name, feeding.not_appended(push, generation, str(error)))
-            return
-        if offset is not None:
-            self._carry_out(name, feeding.appended(push, generation, offset))
+        else:
+            if offset is not None:
+                await self._appended(name, push, generation, offset)
+        await self._around.notify()
+
+    async def _appended(self, name: str, push: machine.Push, generation: int, offset: int) -> None:
+        try:
+            self._carry_out(name, self._inputs[name].appended(push, generation, offset))
+        except machine.Backwards as error:
+            await self._lost(name, error)
+
+    async def _lost(self, name: str, error: Exception) -> None:
+        await self._around.lost(f"the store has lost rows that were pushed to the input {name!r}: {error}")
 
     async def _read(self, name: str, start: int, generation: int) -> None:
-        entries = await self._with_store(generation, lambda: self._vault.read_log(name, start))
+        entries = await self._with_store(name, generation, lambda: self._vault.read_log(name, start))
         if entries is not None:
             self._carry_out(name, self._inputs[name].entries(generation, entries))
 
     async def _with_store(
-        self, generation: int, work: Callable[[], Awaitable[T]], *, refusable: bool = False
+        self, name: str, generation: int, work: Callable[[], Awaitable[T]], *, refusable: bool = False
     ) -> T | None:
         """Does something with the store as often as it is away; None: it is not wanted any more.
 
         Args:
-            generation: For which.
+            name: For which input.
+            generation: For which one.
             work: What to do.
             refusable: Whether somebody can be told that it is impossible.
 
@@ -269,19 +298,23 @@ class LoggedFeeder(Feeder):
         """
         while True:
             try:
-                return await work()
-            except (Full, Gap, ValueError) as error:
+                done = await work()
+            except (Gap, ValueError) as error:
                 if refusable:
                     raise
                 problem: Exception = error
             except (StoreError, RuntimeError) as error:  # RuntimeError: the job has ended and its store was closed.
                 problem = error
+            else:
+                self._waits.pop(name, None)
+                return done
             if generation != self._generation:
                 return None
             if not isinstance(problem, (Full, Unavailable)):
                 await self._around.lost(f"the log of what is pushed cannot be used: {problem}")
                 return None
-            self._around.view.last_fault = f"pushes wait for the store: {problem}"
+            self._waits[name] = f"pushes to {name!r} wait for the store: {problem}"
+            await self._around.notify()
             await asyncio.sleep(STORE_RETRY_S)
             if generation != self._generation:
                 return None
@@ -305,10 +338,10 @@ class LoggedFeeder(Feeder):
             await self._vault.trim_log(name, below)
 
 
-def _answer(waiting: asyncio.Future[Any] | None, result: Any, refusal: str = "") -> None:
+def _answer(waiting: asyncio.Future[Any] | None, result: Any = None, refusal: Exception | None = None) -> None:
     if waiting is None or waiting.done():
         return
-    if refusal:
-        waiting.set_exception(Refused(refusal))
+    if refusal is not None:
+        waiting.set_exception(refusal)
     else:
         waiting.set_result(result)

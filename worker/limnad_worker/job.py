@@ -397,6 +397,7 @@ class Job:
                 await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
                 self._feeder.pushed(message.pushed)
+                await self.notify()
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -417,6 +418,8 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy

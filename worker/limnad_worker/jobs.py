@@ -11,7 +11,7 @@ import grpc
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
-from limnad_worker.feeding import Refused
+from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.outputs import Delivery
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
                 offset = await job.push(request)
             except Refused as error:
                 await _refuse(context, str(error))
+            except Doubtful as error:
+                await context.abort(grpc.StatusCode.ABORTED, str(error))
             yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
 
     async def LastSequence(  # noqa: N802

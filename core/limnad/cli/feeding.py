@@ -28,13 +28,23 @@ class Feeder:
         file: The file; ``-``: standard input.
         durable: Whether the job has a store, so that another agent can go on with it.
         failed: To be called, from another thread, when feeding cannot go on.
+        say: Shows the user a line.
     """
 
-    def __init__(self, name: str, file: str, *, durable: bool, failed: Callable[[LimnadError], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: str,
+        *,
+        durable: bool,
+        failed: Callable[[LimnadError], None],
+        say: Callable[[str], None],
+    ) -> None:
         self._name = name
         self._file = file
         self._durable = durable
         self._failed = failed
+        self._say = say
         self._producer = f"feed {name}={file}" if durable else None
         self._job: Job | None = None
         self._asked: Job | None = None
@@ -72,6 +82,8 @@ class Feeder:
                 into = job.input(self._name, self._producer)
                 if self._durable and job is not self._asked:
                     self._done, self._asked = into.last_sequence, job
+                    if self._done > step - 1:
+                        self._say(f"{self._name}: the first {self._done:,} pushes of {self._file} are in already")
                 if step > self._done:
                     push(into)
             except ClusterError:

@@ -104,11 +104,13 @@ class Screen:
         self._feed_error: LimnadError | None = None
         durable = options.checkpointing is not None
         self._feeders = [
-            Feeder(name, file, durable=durable, failed=self._cannot_feed) for name, file in options.feeds.items()
+            Feeder(name, file, durable=durable, failed=self._cannot_feed, say=self.say)
+            for name, file in options.feeds.items()
         ]
         self._next_epochs: dict[str, int] = {}
         self._told_restarts = 0
         self._told_drops = 0
+        self._told_waiting = ""
 
     def follow_prints(self, out: IO[bytes], err: IO[bytes]) -> None:
         """Passes on what the job's own code prints, above the live view."""
@@ -165,7 +167,9 @@ class Screen:
             self.say(f"{told.last_fault} Started again from {start} (restart {told.restarts}).")
         if told.dropped > self._told_drops:
             self.say(f"a checkpoint was dropped: {told.last_drop}")
-        self._told_restarts, self._told_drops = told.restarts, told.dropped
+        if told.waiting and told.waiting != self._told_waiting:
+            self.say(told.waiting)
+        self._told_restarts, self._told_drops, self._told_waiting = told.restarts, told.dropped, told.waiting
 
     def _conclude(self, status: JobStatus) -> int:
         if self._options.as_json:

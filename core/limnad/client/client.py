@@ -110,6 +110,7 @@ class RecoveryStatus:
         halted_s: Seconds that the slowest worker stood still for the newest one.
         stored_s: Seconds that the slowest worker took to store it, running on.
         stored_bytes: What all workers stored for it.
+        waiting: What waits for the store, and why; empty: nothing.
     """
 
     generation: int
@@ -122,6 +123,7 @@ class RecoveryStatus:
     halted_s: float
     stored_s: float
     stored_bytes: int
+    waiting: str = ""
 
 
 @dataclass(frozen=True)
@@ -396,6 +398,7 @@ def _status(view: jobs_pb2.JobView) -> JobStatus:
             halted_s=view.checkpoint_halted_us / 1e6,
             stored_s=view.checkpoint_stored_us / 1e6,
             stored_bytes=view.checkpoint_bytes,
+            waiting=view.waiting,
         ),
         failure=failure,
     )

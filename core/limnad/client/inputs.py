@@ -30,8 +30,8 @@ class Input:
     crash of whichever process loses or repeats it.
 
     Laws, for a job with a store: a call that returns was taken once. One that raises `JobError` was not taken. After
-    one that raises `ClusterError` nobody knows; the same call again, with the same rows, finds out and is taken once. So
-    does `last_sequence`. Any other call is refused until then.
+    one that raises `ClusterError` nobody knows; the same call again, with the same rows, finds out and is taken once.
+    So does `last_sequence`. Any other call is refused until then.
 
     Args:
         job: The job's name at the agent.

@@ -50,6 +50,8 @@ def translate(error: Any) -> Exception:
     code, details = error.code(), error.details()
     if code is grpc.StatusCode.UNAVAILABLE:
         return Unreachable(f"the agent cannot be reached: {details}")
+    if code is grpc.StatusCode.ABORTED:
+        return ClusterError(details)
     if code is grpc.StatusCode.CANCELLED:
         return ClusterError("this client was closed")
     if code is grpc.StatusCode.NOT_FOUND:

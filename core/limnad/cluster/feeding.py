@@ -19,9 +19,9 @@ order in which the engine takes them. The states, and what each event does:
     appended(offset)   Acknowledge  Acknowledge                 Acknowledge    Acknowledge         Hand, Acknowledge;
                                                                                                    -> READY
     not_appended(why)  ignored      ignored                     ignored        ignored             Refuse; -> READY
+    finish             from any state: -> AWAY; Refuse all that wait, but Doubt what may be in the log
 
-A push whose number its producer has used already goes from READY to Append without a check: it may be one that the
-engine would not take twice (an epoch that is over, the end), and the log appends nothing.
+In READY a push whose number its producer has used already is acknowledged, and goes nowhere.
 
 Why nothing is lost or repeated: what was acknowledged is in the log. A new generation's engine stands where its
 checkpoint says, and is handed the log from there on, all of it, each offset once, before anything new. An append of an
@@ -87,10 +87,15 @@ class Hand:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """It is in the log: tell the client."""
+    """It is in the log: tell the client.
+
+    Attributes:
+        push: What.
+        offset: Where; None: it is not the producer's newest, and nobody remembers.
+    """
 
     push: Push
-    offset: int
+    offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,15 @@ class Refuse:
     reason: str
 
 
-Effect = Check | Append | Read | Hand | Acknowledge | Refuse
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Nobody knows whether it is in the log: tell the client that."""
+
+    push: Push
+    reason: str
+
+
+Effect = Check | Append | Read | Hand | Acknowledge | Refuse | Doubt
 
 
 class Phase(Enum):
@@ -138,10 +151,21 @@ class Feeding:
     _closed: bool = False
     _over: str = ""
     _last: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _said: dict[str, tuple[int, int]] = field(default_factory=dict)
     _queue: deque[Push] = field(default_factory=deque)
+    _unsettled: Push | None = None
 
-    def last_sequence(self, producer: str) -> int:
-        """The newest number that a producer has used, as far as it is known; 0: none."""
+    def last_sequence(self, producer: str) -> int | None:
+        """The newest number that a producer has used; 0: none.
+
+        None: that is not known yet. The log was not looked at, or something of that producer is still under way.
+        """
+        under_way = [*self._queue, *([self._unsettled] if self._unsettled is not None else [])]
+        if not self.known or any(push.producer == producer for push in under_way):
+            return None
+        return self._newest(producer)
+
+    def _newest(self, producer: str) -> int:
         return self._last.get(producer, (0, 0))[0]
 
     # -- the engine comes and goes -------------------------------------------------------------------------------------
@@ -165,6 +189,7 @@ class Feeding:
         self.generation, self.known, self._closed = generation, True, position is None
         self.next, self.end = end if position is None else position, end
         self._last.update(last)
+        self._unsettled = None
         return self._read_on()
 
     def lose(self) -> None:
@@ -215,28 +240,29 @@ class Feeding:
         if generation != self.generation or self.phase is not Phase.CHECKING or self._queue[0].number != number:
             return []
         if not reason:
-            self.phase = Phase.APPENDING
+            self.phase, self._unsettled = Phase.APPENDING, self._queue[0]
             return [Append(self._queue[0], self.generation)]
         return [Refuse(self._queue.popleft(), reason), *self._ready()]
 
     def appended(self, push: Push, generation: int, offset: int) -> list[Effect]:
-        """It is durable."""
-        sequence, _ = self._last.get(push.producer, (0, 0))
-        if push.sequence > sequence:
+        """It is durable.
+
+        Raises:
+            Backwards: It lies where something else lay before.
+        """
+        current = self._settle(push, generation)
+        if push.sequence > self._newest(push.producer):
             self._last[push.producer] = (push.sequence, offset)
-        current = self._is_current(push, generation)
+            self._said[push.producer] = (push.sequence, hash(push.data))
         acknowledged: list[Effect] = []
         if push in self._queue:
-            under_way = self._queue[0] is push
             self._queue.remove(push)
             acknowledged.append(Acknowledge(push, offset))
-            if not current and under_way and self.phase in (Phase.CHECKING, Phase.APPENDING):
-                acknowledged += self._ready()
         if not current:  # Its engine is gone, and the next one reads it from the log.
             return acknowledged
+        if offset < self.next:
+            raise Backwards(f"an entry was appended at {offset}, but there were {self.next} already")
         self.end = max(self.end, offset + 1)
-        if offset < self.next:  # A repetition.
-            return [*acknowledged, *self._ready()]
         if offset > self.next:
             return [*acknowledged, *self._read_on()]
         self.next += 1
@@ -244,38 +270,64 @@ class Feeding:
 
     def not_appended(self, push: Push, generation: int, reason: str) -> list[Effect]:
         """The log is sure that it has not taken it."""
-        if not self._is_current(push, generation):
+        if not self._settle(push, generation):
             return []
         self._queue.popleft()
         return [Refuse(push, reason), *self._ready()]
 
-    def _is_current(self, push: Push, generation: int) -> bool:
+    def _settle(self, push: Push, generation: int) -> bool:
+        """Notes that an append's outcome is known; whether it is the one that is waited for."""
+        if self._unsettled is push:
+            self._unsettled = None
         return generation == self.generation and self.phase is Phase.APPENDING and self._queue[0] is push
 
     def _ready(self) -> list[Effect]:
         """Nothing is under way: takes up the next push."""
         self.phase = Phase.READY
-        refused: list[Effect] = []
+        answers: list[Effect] = []
         while self._queue:
             push = self._queue[0]
-            last = self.last_sequence(push.producer)
-            if push.sequence <= last:
-                self.phase = Phase.APPENDING
-                return [*refused, Append(push, self.generation)]
+            last = self._newest(push.producer)
             if push.sequence == last + 1 and not self._closed:
                 self.phase = Phase.CHECKING
-                return [*refused, Check(push)]
+                return [*answers, Check(push)]
             self._queue.popleft()
-            refused.append(Refuse(push, _CLOSED if self._closed else _gap(push, last)))
-        return refused
+            if push.sequence <= last:
+                answers.append(self._repeated(push))
+            else:
+                answers.append(Refuse(push, _CLOSED if self._closed else _gap(push, last)))
+        return answers
+
+    def _repeated(self, push: Push) -> Effect:
+        sequence, offset = self._last[push.producer]
+        said = self._said.get(push.producer)
+        if said is not None and push.sequence == said[0] and hash(push.data) != said[1]:
+            return Refuse(push, _other(push))
+        return Acknowledge(push, offset if push.sequence == sequence else None)
 
     def _too_late(self, push: Push) -> Effect:
         """A repetition is acknowledged even then: that it was taken stays true."""
-        sequence, offset = self._last.get(push.producer, (0, 0))
-        return Acknowledge(push, offset) if push.sequence <= sequence else Refuse(push, self._over)
+        if push.sequence <= self._newest(push.producer):
+            return self._repeated(push)
+        unsettled = self._unsettled
+        if unsettled is not None and (push.producer, push.sequence) == (unsettled.producer, unsettled.sequence):
+            return Doubt(push, f"{self._over}. {_DOUBT}")
+        return Refuse(push, self._over)
 
 
 _CLOSED = "the input is closed: no rows can follow"
+
+_DOUBT = (
+    "Whether the newest rows that were pushed are in the log is not known: go on from the job's store (--resume) and "
+    "ask for the newest number"
+)
+
+
+def _other(push: Push) -> str:
+    return (
+        f"producer {push.producer!r} pushes other rows as number {push.sequence} than it did before: two programs push "
+        "under one name, or one has not asked for its newest number. Give each a name of its own"
+    )
 
 
 def _gap(push: Push, last: int) -> str:

@@ -134,7 +134,7 @@ class Start(_message.Message):
     def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known")
+    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting")
     class ProbesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Status(_message.Message):
     DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     FRONTIERS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     queued_bytes: int
     in_flight_bytes: int
@@ -162,7 +163,8 @@ class Status(_message.Message):
     data_bytes: int
     probes: _containers.ScalarMap[str, int]
     frontiers_known: bool
-    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ...) -> None: ...
+    waiting: str
+    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., waiting: _Optional[str] = ...) -> None: ...
 
 class StageCounters(_message.Message):
     __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us")
