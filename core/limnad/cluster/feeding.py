@@ -251,6 +251,8 @@ class Feeding:
             Backwards: It lies where something else lay before.
         """
         current = self._settle(push, generation)
+        if current and offset < self.next:
+            raise Backwards(f"an entry was appended at {offset}, but there were {self.next} already")
         if push.sequence > self._newest(push.producer):
             self._last[push.producer] = (push.sequence, offset)
             self._said[push.producer] = (push.sequence, hash(push.data))
@@ -260,8 +262,6 @@ class Feeding:
             acknowledged.append(Acknowledge(push, offset))
         if not current:  # Its engine is gone, and the next one reads it from the log.
             return acknowledged
-        if offset < self.next:
-            raise Backwards(f"an entry was appended at {offset}, but there were {self.next} already")
         self.end = max(self.end, offset + 1)
         if offset > self.next:
             return [*acknowledged, *self._read_on()]
@@ -277,9 +277,9 @@ class Feeding:
 
     def _settle(self, push: Push, generation: int) -> bool:
         """Notes that an append's outcome is known; whether it is the one that is waited for."""
-        if self._unsettled is push:
+        if self._unsettled == push:
             self._unsettled = None
-        return generation == self.generation and self.phase is Phase.APPENDING and self._queue[0] is push
+        return generation == self.generation and self.phase is Phase.APPENDING and self._queue[0] == push
 
     def _ready(self) -> list[Effect]:
         """Nothing is under way: takes up the next push."""
