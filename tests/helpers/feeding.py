@@ -237,7 +237,7 @@ class World:
         name, number = self.requests.pop(push.number)
         if refusal is not None:
             raise Wrong(f"{name} was refused: {refusal}")
-        if (name, number) not in {entry[:2] for entry in self.log.entries}:
+        if push.data not in {data for _, _, data in self.log.entries}:
             raise Wrong(f"number {number} of {name} was acknowledged, but is not in the log")
         client = self.clients[name]
         if self.random.random() < 0.7 and client.done == number - 1:  # Else the answer is lost.
