@@ -85,7 +85,7 @@ class Job:
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(job=name, durable=vault is not None)
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None

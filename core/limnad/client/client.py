@@ -222,6 +222,17 @@ class Client:
         answer = translated(lambda: self._jobs.Submit(request))
         return Job(answer.job, self._jobs, durable=checkpointing is not None)
 
+    def job(self, name: str) -> Job:
+        """A job that somebody else has submitted.
+
+        Raises:
+            JobError: The agent has no job of that name.
+            ClusterError: The agent cannot be reached.
+        """
+        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=name))
+        view = next(translated_stream(call))
+        return Job(name, self._jobs, durable=view.durable)
+
     def close(self) -> None:
         """Hangs up; jobs go on."""
         self._channel.close()
