@@ -12,6 +12,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -19,7 +20,8 @@ from limnad.batch import encode
 from limnad.cluster import feeding
 from limnad.cluster.feeding import Feeding, Push
 from limnad.connectors.hand import HandReader
-from limnad.store import Conflict, Gap
+from limnad.store import Conflict, Gap, LogState, LostState
+from limnad.testing.memory_store import MemoryLog
 from limnad.timely.source import End, Idle, Rows
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
@@ -34,38 +36,11 @@ class Wrong(AssertionError):
     """What must never be."""
 
 
-@dataclass
-class MemoryLog:
-    """A log as `limnad.store.Log` promises it."""
-
-    fenced: bool = True
-    entries: list[tuple[str, int, bytes]] = field(default_factory=list)
-    first: int = 0
-    generation: int = 0
-
-    def claim(self, generation: int) -> tuple[int, dict[str, tuple[int, int]]]:
-        self._check(generation)
-        self.generation = generation
-        return len(self.entries), {producer: (number, at) for at, (producer, number, _) in enumerate(self.entries)}
-
-    def append(self, push: Push, generation: int) -> int:
-        self._check(generation)
-        numbers = {(producer, number): at for at, (producer, number, _) in enumerate(self.entries)}
-        if (push.producer, push.sequence) in numbers:
-            return numbers[push.producer, push.sequence]
-        if push.sequence > 1 and (push.producer, push.sequence - 1) not in numbers:
-            raise Gap("skipped")
-        self.entries.append((push.producer, push.sequence, push.data))
-        return len(self.entries) - 1
-
-    def read(self, start: int, count: int) -> list[tuple[int, bytes]]:
-        if start < self.first:
-            raise Wrong(f"entry {start} is wanted, but the log was trimmed below {self.first}")
-        return [(at, data) for at, (_, _, data) in enumerate(self.entries)][start : start + count]
+class Unfenced(MemoryLog):
+    """Lets older generations append."""
 
     def _check(self, generation: int) -> None:
-        if self.fenced and generation < self.generation:
-            raise Conflict("fenced")
+        del generation
 
 
 @dataclass
@@ -124,7 +99,8 @@ class World:
     ) -> None:
         self.random = Random(seed)
         self.make, self.covered = machine, covered
-        self.log = MemoryLog(fenced)
+        self.log = MemoryLog() if fenced else Unfenced()
+        self.durable: set[bytes] = set()
         self.checkpoints = [Checkpoint({"offset": 0, "epoch": 0, "used": False}, 0)]
         self.any_checkpoint = False
         self.outputs: list[tuple[int, Any]] = []
@@ -162,9 +138,10 @@ class World:
             lambda state: self.begin(generation, offset, state),
         )
 
-    def begin(self, generation: int, offset: int | None, state: Any) -> None:
+    def begin(self, generation: int, offset: int | None, state: LogState) -> None:
         if generation == self.generation:
-            self.carry_out(self.machine.begin(generation, offset, *state))
+            last = {producer: (each.sequence, each.offset) for producer, each in state.producers.items()}
+            self.carry_out(self.machine.begin(generation, offset, state.end, last))
 
     def call(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self.calls.append((work, then, self.generation))
@@ -194,16 +171,27 @@ class World:
         count = self.random.randrange(1, 4)
         self.call(
             # What is not wanted any more may have been trimmed.
-            lambda: self.log.read(start, count) if generation == self.generation else [],
+            lambda: self.look(start, count) if generation == self.generation else [],
             lambda found: self.carry_out(self.machine.entries(generation, found)),
         )
 
     def append(self, push: Push, by: int) -> None:
         machine = self.machine
         self.call(
-            lambda: self.log.append(push, by),
+            lambda: self.put(push, by),
             lambda offset: self.carry_out(machine.appended(push, by, offset)),
         )
+
+    def put(self, push: Push, by: int) -> int:
+        offset = self.log.append(push.producer, push.sequence, push.data, generation=by)
+        self.durable.add(push.data)
+        return offset
+
+    def look(self, start: int, count: int) -> list[tuple[int, bytes]]:
+        try:
+            return list(islice(self.log.read(start), count))
+        except LostState as error:
+            raise Wrong(str(error)) from error
 
     def run_call(self) -> None:
         work, then, generation = self.calls.popleft()
@@ -237,7 +225,7 @@ class World:
         name, number = self.requests.pop(push.number)
         if refusal is not None:
             raise Wrong(f"{name} was refused: {refusal}")
-        if push.data not in {data for _, _, data in self.log.entries}:
+        if push.data not in self.durable:
             raise Wrong(f"number {number} of {name} was acknowledged, but is not in the log")
         client = self.clients[name]
         if self.random.random() < 0.7 and client.done == number - 1:  # Else the answer is lost.
@@ -279,7 +267,7 @@ class World:
         del self.checkpoints[:-KEEP]
         kept = [{INPUT: None if each.position is None else each.position["offset"]} for each in self.checkpoints]
         ends = {INPUT: self.machine.end} if self.machine.known else {}
-        self.log.first = max(self.log.first, self.covered(kept, ends).get(INPUT, 0))
+        self.log.trim(self.covered(kept, ends).get(INPUT, 0))
 
     # -- the run -------------------------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ class DirectoryLog:
             if sequence == last.sequence:
                 return last.offset
             if sequence < last.sequence:
-                return first_offset(self._entries(0), producer, sequence, self._first())
+                return first_offset(self._entries(0), producer, sequence, self.first())
             if sequence > last.sequence + 1:
                 raise gap(self._where, producer, last.sequence, sequence)
             if known.size >= self._segment_bytes:
@@ -117,8 +117,8 @@ class DirectoryLog:
         with translated(self._where), self._reading() as known:
             end = known.end if known is not None else 0
             size = known.size if known is not None else 0
-        if start < end and start < self._first():
-            raise trimmed(self._where, start, self._first())
+        if start < end and start < self.first():
+            raise trimmed(self._where, start, self.first())
         return self._read(start, end, size)
 
     def _read(self, start: int, end: int, size: int) -> Iterator[tuple[int, bytes]]:
@@ -133,7 +133,12 @@ class DirectoryLog:
                 expected += 1
                 if expected == end:
                     return
-        raise trimmed(self._where, expected, self._first())
+        raise trimmed(self._where, expected, self.first())
+
+    def first(self) -> int:
+        """See `limnad.store.Log`."""
+        names = self._names()
+        return int(names[0]) if names else 0
 
     def end(self) -> int:
         """See `limnad.store.Log`."""
@@ -264,9 +269,6 @@ class DirectoryLog:
                 if offset >= start:
                     yield Entry(offset, record.name.decode(), record.number, record.data)
                 offset += 1
-
-    def _first(self) -> int:
-        return int(self._names()[0]) if self.exists else 0
 
     def _names(self) -> list[str]:
         try:

@@ -101,6 +101,9 @@ class Log(Protocol):
             LostState: One of them is not there any more.
         """
 
+    def first(self) -> int:
+        """The offset of the first entry that is still there; if there is none, `end`."""
+
     def end(self) -> int:
         """The offset that the next new entry gets."""
 

@@ -147,14 +147,14 @@ class RedisLog:
             case 2:  # _GAP
                 raise gap(self._where, producer, value, sequence)
             case 1:  # _OLD
-                first, end = self._first(), self.end()
+                first, end = self.first(), self.end()
                 return first_offset(self._entries(first, end), producer, sequence, first)
             case _:
                 return int(value)
 
     def read(self, start: int) -> Iterator[tuple[int, bytes]]:
         """See `limnad.store.Log`."""
-        end, first = self.end(), self._first()
+        end, first = self.end(), self.first()
         if start < end and start < first:
             raise trimmed(self._where, start, first)
         return self._read(start, end)
@@ -167,7 +167,7 @@ class RedisLog:
             yield entry.offset, entry.data
             expected += 1
         if expected < end:
-            raise trimmed(self._where, expected, self._first())
+            raise trimmed(self._where, expected, self.first())
 
     def _entries(self, start: int, end: int) -> Iterator[Entry]:
         count = _PAGE
@@ -183,8 +183,8 @@ class RedisLog:
                 return
             count = max(1, min(512, WINDOW_BYTES * len(page) // nbytes))
 
-    def _first(self) -> int:
-        """The offset of the first entry that is there, or of the next one."""
+    def first(self) -> int:
+        """See `limnad.store.Log`."""
         page = self._link.call("XRANGE", self._stream, "-", "+", "COUNT", 1)
         return int(page[0][0].partition(b"-")[0]) - 1 if page else self.end()
 

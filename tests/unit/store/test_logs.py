@@ -199,6 +199,8 @@ CALLS = st.lists(
 
 def check_reads(log: Log, entries: list[tuple[str, int, bytes]], floor: int) -> None:
     assert log.end() == len(entries)
+    assert log.first() <= floor
+    assert len(list(log.read(log.first()))) == len(entries) - log.first()
     for start in range(len(entries) + 2):
         try:
             there = list(log.read(start))
@@ -208,7 +210,7 @@ def check_reads(log: Log, entries: list[tuple[str, int, bytes]], floor: int) -> 
             assert there == [(at, entries[at][2]) for at in range(start, len(entries))]
 
 
-@pytest.mark.parametrize("kind", ["dir", "redis"])
+@pytest.mark.parametrize("kind", ["dir", "redis", "memory"])
 @settings(max_examples=60)
 @given(calls=CALLS)
 def test_a_log_is_a_list_that_knows_its_numbers(
