@@ -139,7 +139,7 @@ def test_rows_that_were_pushed_are_not_overwritten_by_a_second_run(job: str, fee
     assert numbers(tmp_path) == ()
     second = Running(job, *options(tmp_path), *feed)
     assert second.finish() == 1
-    assert "pushed rows of the job 'job'" in second.errors
+    assert "logged inputs of the job 'job'" in second.errors
     assert "Traceback" not in second.errors
 
 

@@ -95,8 +95,8 @@ class Agent(control_pb2_grpc.ControlServicer):
         if not request.resume and await vault.in_use():
             await vault.close()
             raise Refused(
-                f"{request.store} holds checkpoints or pushed rows of the job {space!r} already: go on from them with "
-                "--resume, "
+                f"{request.store} holds checkpoints or logged inputs of the job {space!r} already: go on from them "
+                "with --resume, "
                 f"delete them (limnad checkpoints delete --store {request.store} {space}), or choose another --name"
             )
         return vault

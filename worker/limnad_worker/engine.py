@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
@@ -23,11 +24,13 @@ from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.progress import Accumulation
-from limnad.timely.snapshot import Part
+from limnad.timely.snapshot import Part, PartitionKey
+from limnad.timely.source import Cut
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
 from limnad_worker import framing, links
 from limnad_worker.control import AgentLost, Control
+from limnad_worker.cutting import CutLogged, CutLogs, CutLost
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
@@ -75,6 +78,7 @@ class Engine:
         self._cuts: dict[int, dict[str, int]] = {}
         self._halted_s = 0.0
         self._taking = Taking()
+        self._cut_logs: CutLogs | None = None
         self._halts_us: dict[int, int] = {}
 
     def run(self) -> None:
@@ -93,6 +97,8 @@ class Engine:
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
+            if self._cut_logs is not None:
+                self._cut_logs.close()
             self._inbox.close()
 
     def _work(self) -> None:
@@ -116,6 +122,7 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            cuts=self._logged_cuts(prepare, built),
         )
         for probe in built.probes:
             probe.attach(machine.frontier)
@@ -131,6 +138,14 @@ class Engine:
             return self._writer.read(prepare.restore, self._worker, prepare.workers)
         except (StoreError, PartError, CodecError) as error:
             raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
+
+    def _logged_cuts(self, prepare: wire.Prepare, built: BuiltFlow) -> dict[PartitionKey, list[Cut]] | None:
+        """The cuts of timed inputs so far; None: they are not logged."""
+        stages = [stage for stage, source in built.sources.items() if is_timed(source)]
+        if not prepare.store or not stages:
+            return None
+        self._cut_logs = CutLogs(prepare.store, prepare.space, stages, self._worker, prepare.generation, self._inbox)
+        return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
         _quieten_gc()
@@ -186,6 +201,8 @@ class Engine:
             self._arrived(machine, event)
         elif isinstance(event, Written):
             self._written(machine, event)
+        elif isinstance(event, CutLogged):
+            machine.cut_logged(event.key)
         else:
             self._told(machine, event)
 
@@ -206,7 +223,9 @@ class Engine:
     def _told(self, machine: Worker | None, event: Any) -> None:
         if isinstance(event, AgentLost):
             raise Stopped
-        if isinstance(event, Broken):
+        if isinstance(event, CutLost):
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.ENGINE.value))
+        elif isinstance(event, Broken):
             self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
         elif isinstance(event, wire.ToEngine):
             match event.WhichOneof("message"):
@@ -292,16 +311,24 @@ class Engine:
                     self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
                 case Ack():
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
-                case Publish():
-                    self._publish(effect)
                 case Marker():
                     marker = framing.pack(effect.sequence, 0, (effect.checkpoint,), framing.MARKER, b"")
                     self._peers[effect.peer].send_data(marker)
-                case Captured():
-                    self._captured(effect)
+                case _:
+                    self._keep_or_publish(effect)
         now_s = time.monotonic()
         if now_s >= self._told_s + STATUS_INTERVAL_S:
             self._send_status(machine)
+
+    def _keep_or_publish(self, effect: Publish | Captured | LogCut) -> None:
+        match effect:
+            case Publish():
+                self._publish(effect)
+            case Captured():
+                self._captured(effect)
+            case LogCut():
+                assert self._cut_logs is not None
+                self._cut_logs.append(effect)
 
     def _publish(self, effect: Publish) -> None:
         self._published[effect.output] = effect.epoch + 1
@@ -344,6 +371,7 @@ class Engine:
             if frontier:
                 status.probes[probe] = frontier[0][0]
         status.frontiers_known = machine.scheduler.notifying
+        status.waiting = "" if self._cut_logs is None else self._cut_logs.waiting
         self._control.send(status=status)
 
 

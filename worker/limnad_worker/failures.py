@@ -12,6 +12,7 @@ import limnad_worker
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
 from limnad.errors import InputError, JobError
+from limnad.store import StoreError
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
@@ -47,6 +48,8 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
             )
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
+        case StoreError():
+            return wire.Failed(summary=str(error), fault="engine")
         case LinkError():
             return wire.Failed(summary=str(error), fault="link", peer=error.peer)
         case JobError() | InputError() | OSError():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from limnad.cluster import feeding as machine
+from limnad.cluster.cuts import Standings, standings
 from limnad.cluster.records import CheckpointRecord
 from limnad.store import Full, Gap, StoreError, Unavailable
 from limnad_proto.v1 import control_pb2 as wire
@@ -152,7 +153,7 @@ class LoggedFeeder(Feeder):
         self._last = 0
         self._generation = 0
         self._record: CheckpointRecord | None = None
-        self._positions: dict[int, dict[str, int | None]] = {}
+        self._standings: dict[int, Standings] = {}
         self._over = False
         self._waits: dict[str, str] = {}
 
@@ -198,7 +199,7 @@ class LoggedFeeder(Feeder):
             self._around.keep(self._begin(name, generation))
 
     async def _begin(self, name: str, generation: int) -> None:
-        positions = {} if self._record is None else machine.positions(self._record, [name])
+        positions = {} if self._record is None else machine.positions(standings(self._record), [name])
         state = await self._with_store(name, generation, lambda: self._vault.claim_log(name, generation))
         if state is None or generation != self._generation:
             return
@@ -323,19 +324,23 @@ class LoggedFeeder(Feeder):
 
     def made(self, number: int, record: CheckpointRecord) -> None:
         """See `Feeder`."""
-        self._positions[number] = machine.positions(record, self._inputs)
+        self._standings[number] = standings(record)
 
     async def retained(self, kept: Sequence[int]) -> None:
         """See `Feeder`."""
-        if not self._inputs:
+        logs = await self._vault.logs()
+        if not logs:
             return
         for number in kept:
-            if number not in self._positions:
-                self._positions[number] = machine.positions(await self._vault.read(number), self._inputs)
-        self._positions = {number: self._positions[number] for number in kept}
+            if number not in self._standings:
+                self._standings[number] = standings(await self._vault.read(number))
+        self._standings = {number: self._standings[number] for number in kept}
         ends = {name: feeding.end for name, feeding in self._inputs.items()}
-        for name, below in machine.covered(self._positions.values(), ends).items():
+        positions = [machine.positions(standing, self._inputs) for standing in self._standings.values()]
+        for name, below in machine.covered(positions, ends).items():
             await self._vault.trim_log(name, below)
+        for name in set(logs) - set(self._inputs):
+            await self._vault.trim_cuts(name, list(self._standings.values()))
 
 
 def _answer(waiting: asyncio.Future[Any] | None, result: Any = None, refusal: Exception | None = None) -> None:

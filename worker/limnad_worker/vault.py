@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from limnad.cluster.cuts import Standings, passed
 from limnad.cluster.feeding import Push
 from limnad.cluster.records import CheckpointRecord
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
@@ -187,6 +188,20 @@ class Vault:
     async def trim_log(self, name: str, below: int) -> None:
         """See `limnad.store.Log`."""
         await self._call_log(name, lambda log: log.trim(below))
+
+    async def logs(self) -> list[str]:
+        """The inputs that have a log."""
+        return await self._call(self._job.logs)
+
+    async def trim_cuts(self, name: str, kept: Sequence[Standings]) -> None:
+        """Trims the log of a timed input as far as the checkpoints that are kept allow."""
+
+        def trim(log: Log) -> None:
+            below = passed(name, log.read(log.first()), kept)
+            if below is not None:
+                log.trim(below)
+
+        await self._call_log(name, trim)
 
     async def close(self) -> None:
         """Hangs up."""

@@ -35,7 +35,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from limnad.cluster.records import CheckpointRecord
+from limnad.cluster.cuts import Standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,15 +337,19 @@ def _gap(push: Push, last: int) -> str:
     )
 
 
-def positions(record: CheckpointRecord, inputs: Iterable[str]) -> dict[str, int | None]:
-    """Up to which entry of its log a checkpoint covers each hand-fed input; None: it had ended."""
+def positions(standings: Standings, inputs: Iterable[str]) -> dict[str, int | None]:
+    """Up to which entry of its log a checkpoint covers each hand-fed input; None: it had ended.
+
+    Args:
+        standings: Where the checkpoint's partitions stand.
+        inputs: The hand-fed ones.
+    """
     wanted = set(inputs)
-    found: dict[str, int | None] = {}
-    for part in record.parts:
-        for partition in part.partitions:
-            if partition.stage in wanted:
-                found[partition.stage] = None if partition.position is None else int(partition.position["offset"])
-    return found
+    return {
+        stage: None if partition.position is None else int(partition.position["offset"])
+        for (stage, _), partition in standings.items()
+        if stage in wanted
+    }
 
 
 def covered(kept: Iterable[Mapping[str, int | None]], ends: Mapping[str, int]) -> dict[str, int]:
