@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -36,6 +37,18 @@ JOB = """
         pairs = flow.input("pairs").map(work).partition_by(lambda pair: pair[0]).as_keyed()
         sums = pairs.scan(lambda: 0, lambda total, value: (total + value, total + value), name="totals")
         sums.reduce_by_key(max).output("totals")
+"""
+
+TIMED = """
+    from limnad.connectors import by_time
+
+    def work(row):
+        sum(range(30_000))
+        return row
+
+    def job(flow):
+        lines = flow.read_text({path!r}, epochs=by_time(0.05), splits=4, batch_bytes=100)
+        lines.to_records().map(work).output("lines")
 """
 
 SEEN = """
@@ -163,6 +176,28 @@ def test_pushes_wait_for_a_store_that_is_away(job: str, feed: list[str], how: st
             server.do("CONFIG", "SET", "maxmemory", "0")
         struck.times += 1
         struck.check(run, expected())
+
+
+# -- epochs by time ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(25, "SIGKILL of workers and agent while epochs are cut by the clock")
+@pytest.mark.parametrize("kind", ["dir", "redis"])
+def test_epochs_by_time_are_replayed_as_they_were(tmp_path: Path, kind: str, struck: Struck) -> None:
+    """What was shown is not shown again: a row that a replay puts into another epoch would be lost or repeated."""
+    lines = [f"line {number}" for number in range(3000)]
+    (tmp_path / "lines.txt").write_text("".join(f"{line}\n" for line in lines))
+    job = write_job(tmp_path, TIMED.format(path=str(tmp_path / "lines.txt")))
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(redis_options())[1] if kind == "redis" else options(tmp_path, every="300ms")
+        run = Running(job, *store)
+        random = Random(kind)
+        for kill in range(4):
+            run.until(2 + 5 * kill + random.randrange(5))
+            struck.times += run.kill(random.choice([run.agent(), *run.engines()]))
+        assert run.finish() == 0, run.errors
+    rows = [row for epoch in run.epochs.values() for row in epoch]
+    struck.compare({("lines", 0): sorted(rows)}, {("lines", 0): sorted([line] for line in lines)}, len(run.repeated))
 
 
 # -- programs ----------------------------------------------------------------------------------------------------------

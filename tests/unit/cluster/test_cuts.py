@@ -84,7 +84,7 @@ class Run:
     def grow(self, most: int) -> None:
         with self.path.open("a") as file:
             for _ in range(self.random.randrange(most)):
-                file.write(f'"{self.lines}"\n')
+                file.write(f'"line {self.lines}"\n')
                 self.lines += 1
 
     def start(self) -> None:
@@ -233,7 +233,7 @@ def at(**epochs: int | None) -> dict[PartitionKey, PartitionRecord]:
         ([at(a=3, b=0)], 6),
         ([at(a=3, b=1)], 8),
         ([at(a=1, b=1), at(a=3, b=1)], 7),
-        ([at(a=None, b=1)], 8),
+        ([at(a=None, b=1)], 9),
         ([at(a=None, b=None)], 9),
         ([at(a=3)], 6),
     ],
