@@ -5,6 +5,7 @@ from __future__ import annotations
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
 from limnad.errors import InputError
+from limnad.store import StoreError
 from limnad.stream.failures import brief, undescribed, user_traceback
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
@@ -38,6 +39,8 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
             )
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
+        case StoreError():
+            return wire.Failed(summary=str(error), fault="engine")
         case LinkError():
             return wire.Failed(summary=str(error), fault="link", peer=error.peer)
         case _:

@@ -65,12 +65,14 @@ def delete(
     store: StoreUrl = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all checkpoints of a job, and all else that the store knows of it: it can never be resumed."""
+    """Delete all checkpoints of a job, and all else that the store knows of it, what was pushed to it included."""
     with _opened(store) as opened:
         _known(opened, job)
         if not yes:
             typer.confirm(f"Delete all checkpoints of {job!r} in {opened.describe()}?", abort=True)
         space = opened.job(job)
+        for name in space.logs():
+            space.log(name).delete()
         for key in space.ledger.keys(""):
             record = space.ledger.get(key)
             if record is not None:

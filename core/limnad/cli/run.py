@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from limnad.cli.feeding import Feeder
 from limnad.cli.outputs import json_line, print_epoch
 from limnad.cli.report import EXIT_INTERRUPTED, report_error
 from limnad.cli.terminal import console
@@ -29,9 +30,6 @@ MAX_LOST_AGENTS = 10
 
 PLAIN_INTERVAL_S = 2.0
 """How often a line is printed where there is no terminal."""
-
-FEED_ROWS = 10_000
-"""How many JSON lines make one batch."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,16 @@ class Screen:
         self._printers: list[threading.Thread] = []
         # Why we end the run ourselves: a row that cannot be fed, an output that cannot be printed.
         self._error: LimnadError | None = None
+        durable = options.checkpointing is not None
+        self._feeders = [
+            Feeder(name, file, durable=durable, failed=self._cannot_feed, say=self.say)
+            for name, file in options.feeds.items()
+        ]
         self._next_epochs: dict[str, int] = {}
         self._told_start = False
         self._told_restarts = 0
         self._told_drops = 0
+        self._told_waiting = ""
 
     def follow_prints(self, out: IO[bytes], err: IO[bytes]) -> None:
         """Passes on what the job's own code prints, above the live view."""
@@ -175,7 +179,9 @@ class Screen:
             self.say(f"{told.last_fault} Started again from {start} (restart {told.restarts}).")
         if told.dropped > self._told_drops:
             self.say(f"a checkpoint was dropped: {told.last_drop}")
-        self._told_restarts, self._told_drops = told.restarts, told.dropped
+        if told.waiting and told.waiting != self._told_waiting:
+            self.say(told.waiting)
+        self._told_restarts, self._told_drops, self._told_waiting = told.restarts, told.dropped, told.waiting
 
     def _conclude(self, status: JobStatus) -> int:
         if self._options.as_json:
@@ -220,24 +226,12 @@ class Screen:
         elif unknown := [name for name in feeds if name not in status.inputs]:
             known = ", ".join(status.inputs) or "none"
             self._error = JobError(f"the job has no hand-fed input {unknown[0]!r}; it has: {known}")
-        for name, file in feeds.items():
-            if self._error is None:
-                threading.Thread(target=self._feed_one, args=(job, name, file), daemon=True).start()
+        if self._error is None:
+            for feeder in self._feeders:
+                feeder.feed(job)
 
-    def _feed_one(self, job: Job, name: str, file: str) -> None:
-        into = job.input(name)
-        try:
-            with contextlib.nullcontext(sys.stdin) if file == "-" else open(file) as lines:
-                for epoch, rows in json_epochs(lines, file):
-                    if epoch is not None:
-                        into.advance_to(epoch)
-                    if rows:
-                        into.on_next(rows)
-            into.close()
-        except (LimnadError, OSError) as error:
-            self._error = error if isinstance(error, LimnadError) else JobError(str(error))
-            with contextlib.suppress(LimnadError):
-                job.cancel()
+    def _cannot_feed(self, error: LimnadError) -> None:
+        self._error = error
 
 
 def _start(told: RecoveryStatus, checkpointing: Checkpointing) -> str:
@@ -245,32 +239,3 @@ def _start(told: RecoveryStatus, checkpointing: Checkpointing) -> str:
     if told.checkpoint:
         return f"going on from checkpoint {told.checkpoint}"
     return f"{checkpointing.store} holds no checkpoint of this job: starting from the inputs' beginning"
-
-
-def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[Any]]]:
-    """Reads JSON lines: yields ``(None, rows)`` for rows of the open epoch and ``(epoch, [])`` where one begins.
-
-    Lines of a terminal or pipe come as they are typed: each is a batch of its own then.
-
-    Raises:
-        JobError: A line is not JSON.
-    """
-    epoch = 0
-    waiting: list[Any] = []
-    limit = 1 if file == "-" else FEED_ROWS
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            if waiting:
-                yield None, waiting
-            epoch, waiting = epoch + 1, []
-            yield epoch, []
-            continue
-        try:
-            waiting.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise JobError(f"{file}, line {number} is not JSON ({error.msg}): {line.strip()[:80]}") from None
-        if len(waiting) >= limit:
-            yield None, waiting
-            waiting = []
-    if waiting:
-        yield None, waiting

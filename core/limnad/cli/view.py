@@ -55,7 +55,7 @@ def live_view(status: JobStatus, job: str, workers: int, rows_per_s: float) -> R
 
 def _recovery_facts(told: RecoveryStatus) -> list[RenderableType]:
     """Checkpoints and restarts, if there are any."""
-    if not (told.committed or told.restarts or told.dropped):
+    if not (told.committed or told.restarts or told.dropped or told.waiting):
         return []
     facts = Table.grid(padding=(0, 3))
     facts.add_row(
@@ -65,7 +65,7 @@ def _recovery_facts(told: RecoveryStatus) -> list[RenderableType]:
         _fact("dropped", f"{told.dropped:,}"),
         _fact("restarts", f"{told.restarts:,}"),
     )
-    return [facts]
+    return [facts, Text(told.waiting, "yellow")] if told.waiting else [facts]
 
 
 def stage_table(status: JobStatus) -> Table:

@@ -106,7 +106,7 @@ def local(
         target: ``"FILE[:FUNCTION]"``, as for `limnad run`.
         workers: How many worker processes.
         arguments: For the function.
-        checkpointing: How it survives the loss of workers; None: a worker that is lost ends it.
+        checkpointing: How it survives the loss of workers, and goes on in a later program; None: not at all.
 
     Raises:
         JobError: The request is wrong.
