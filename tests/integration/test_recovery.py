@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> str:
 
 
 def limnad(*arguments: str) -> str:
-    done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=250, check=False)
     return done.stdout if done.returncode == 0 else done.stderr
 
 

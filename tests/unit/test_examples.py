@@ -19,7 +19,7 @@ def outputs(name: str, *arguments: str) -> dict[str, dict[int, list[Any]]]:
         command += ["-a", argument]
     with tempfile.TemporaryDirectory() as store:  # a job whose state is not declared is refused with one
         command += ["--checkpoint", "5s", "--store", f"dir:{store}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[int, list[Any]]] = {}
     for line in map(json.loads, done.stdout.splitlines()):
@@ -100,7 +100,7 @@ def test_streaming_average() -> None:
         [sys.executable, str(EXAMPLES / "streaming_average.py")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr
