@@ -48,6 +48,7 @@ class PieceRecord(msgspec.Struct, array_like=True, frozen=True):
     groups: tuple[int, int] | None
     port: int | None
     time: Timestamp | None
+    run: int | None = None
 
 
 class StateRecord(msgspec.Struct, array_like=True):
