@@ -4,10 +4,12 @@
 part of the library that knows the wire types.
 """
 
-from limnad.client.client import Checkpointing, Client, Input, Job, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.client import Checkpointing, Client, Input, Job
 from limnad.client.local import LocalCluster, local
+from limnad.client.status import CheckpointPhases, JobStatus, RecoveryStatus, StageStatus
 
 __all__ = [
+    "CheckpointPhases",
     "Checkpointing",
     "Client",
     "Input",
