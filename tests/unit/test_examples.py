@@ -95,6 +95,13 @@ def test_distinct_count() -> None:
     assert sorted(found["counts"][2]) == [["be", 2], ["it", 1], ["let", 1]]
 
 
+def test_running_totals() -> None:
+    found = outputs("running_totals.py", "hours=4", "sales_an_hour=50")["takings"]
+    newest = {row["shop"]: row for epoch in sorted(found) for row in found[epoch]}
+    assert sum(row["sales"] for row in newest.values()) == 200
+    assert all(row["largest"] <= row["cents"] <= row["largest"] * row["sales"] for row in newest.values())
+
+
 def test_streaming_average() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "streaming_average.py")],

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
 from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
@@ -76,10 +76,9 @@ class Engine:
         self._writer: Writer | None = None
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
-        self._halted_s = 0.0
         self._taking = Taking()
         self._cut_logs: CutLogs | None = None
-        self._halts_us: dict[int, int] = {}
+        self._halts: dict[int, Halt] = {}
 
     def run(self) -> None:
         """Works until the agent says stop, or is gone. A failure is told to the agent, and then waited out."""
@@ -214,7 +213,6 @@ class Engine:
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         elif message.encoding == framing.MARKER:
-            self._halting(machine)
             machine.marker_arrived(event.sender, message.sequence, message.time[0])
         else:
             batch = decode(message.encoding, bytes(message.payload), trusted=True)
@@ -234,7 +232,6 @@ class Engine:
                 case "push" if machine is not None:
                     self._push(machine, event.push)
                 case "begin_checkpoint" if machine is not None:
-                    self._halting(machine)
                     machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
                 case "abort_checkpoint" if machine is not None:
                     machine.abort_checkpoint(event.abort_checkpoint.checkpoint)
@@ -243,19 +240,15 @@ class Engine:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def _halting(self, machine: Worker) -> None:
-        if not machine.halted:
-            self._halted_s = time.perf_counter()
-
     def _captured(self, captured: Captured) -> None:
         assert self._writer is not None
-        self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        self._halts[captured.checkpoint] = captured.halt
         self._cuts[captured.checkpoint] = dict(self._published)
         self._writer.write(captured)
 
     def _written(self, machine: Worker, written: Written) -> None:
         number = written.checkpoint
-        halted_us, published = self._halts_us.pop(number, 0), self._cuts.pop(number, {})
+        halt, published = self._halts.pop(number), self._cuts.pop(number)
         if written.part is None:
             if written.lost:
                 machine.forget_committed()
@@ -265,9 +258,14 @@ class Engine:
             stored=wire.Stored(
                 checkpoint=number,
                 part=written.part,
-                halted_us=halted_us,
-                stored_us=written.took_us,
-                stored_bytes=written.stored_bytes,
+                phases=wire.CheckpointPhases(
+                    stop_us=halt.stop_ns // 1000,
+                    markers_us=halt.markers_ns // 1000,
+                    references_us=halt.references_ns // 1000,
+                    encode_us=written.encode_us,
+                    upload_us=written.upload_us,
+                    stored_bytes=written.stored_bytes,
+                ),
                 published=published,
             )
         )
