@@ -52,6 +52,8 @@ class LocalCluster:
                 stderr=output,
                 pass_fds=[announce],
                 start_new_session=True,
+                # gRPC's C core would log between the job's own prints.
+                env={"GRPC_VERBOSITY": "ERROR", **os.environ},
             )
         finally:
             os.close(announce)
@@ -110,7 +112,9 @@ def local(
         JobError: The request is wrong.
         ClusterError: The agent did not start.
     """
-    path, _, function = target.partition(":")
+    from limnad.stream.jobfile import split_target  # needs Polars and Pydantic: a program may import limnad in a moment
+
+    path, function = split_target(target)
     with LocalCluster(workers) as cluster, Client(cluster.address) as client:
-        job = client.submit(path, function or "job", arguments=arguments, workers=workers, checkpointing=checkpointing)
+        job = client.submit(path, function, arguments=arguments, workers=workers, checkpointing=checkpointing)
         yield job

@@ -7,12 +7,13 @@ import math
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, Unpack
 
 import numpy as np
 import polars as pl
 
 from limnad.connectors.epochs import ALL_AT_ONCE, EpochRule, by_time
+from limnad.connectors.options import LineOptions
 from limnad.connectors.splits import Paths, Piece, check_layout, deal, find_files, layout_of
 from limnad.errors import InputError
 from limnad.timely.source import Answer, Cut, End, Idle, Position, Rows
@@ -312,12 +313,12 @@ class TextFiles(LineFiles):
         *,
         encoding: str = "utf-8",
         include_path: bool = False,
-        errors: str = "fail",
-        **options: object,
+        errors: Literal["fail", "replace"] = "fail",
+        **options: Unpack[LineOptions],
     ) -> None:
         if errors not in ("fail", "replace"):
             raise InputError(f"errors is 'fail' or 'replace', not {errors!r}")
-        super().__init__(paths, TEXT_SUFFIXES, **options)  # type: ignore[arg-type]
+        super().__init__(paths, TEXT_SUFFIXES, **options)
         self._encoding = _checked_encoding(encoding)
         self._include_path = include_path
         self._errors = errors
