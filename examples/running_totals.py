@@ -4,7 +4,7 @@ Each epoch is an hour's sales; what comes out are the new totals of the shops th
 with checkpoints they survive the loss of any process, and only what has changed is stored again.
 
     limnad run examples/running_totals.py -w 2
-    limnad run examples/running_totals.py -w 2 --checkpoint 1s --store dir:/tmp/shops -a hours=100000
+    limnad run examples/running_totals.py -w 2 --checkpoint 1s --store dir:shops -a hours=100000
 """
 
 import numpy as np

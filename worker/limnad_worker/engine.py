@@ -154,7 +154,8 @@ class Engine:
         told_finished = False
         while True:
             self._drain(machine)
-            if self._burst(machine):
+            busy = self._burst(machine)
+            if self._take(machine) or busy:
                 self._inbox.poll()
                 continue
             if machine.finished and not told_finished:
@@ -230,7 +231,7 @@ class Engine:
                 case "stop":
                     raise Stopped
                 case "push" if machine is not None:
-                    self._push(machine, event.push)
+                    self._taking.push(event.push)
                 case "begin_checkpoint" if machine is not None:
                     machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
                 case "abort_checkpoint" if machine is not None:
@@ -275,9 +276,14 @@ class Engine:
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
 
-    def _push(self, machine: Worker, push: wire.Push) -> None:
-        self._control.send(pushed=self._taking.take(machine.inputs, push))
-        machine.wake()
+    def _take(self, machine: Worker) -> bool:
+        """Takes what was pushed, as far as there is room; whether there was anything."""
+        answers = self._taking.answers(machine.inputs)
+        for answer in answers:
+            self._control.send(pushed=answer)
+        if answers:
+            machine.wake()
+        return bool(answers)
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""

@@ -126,7 +126,7 @@ class Client:
             JobError: The agent has no job of that name.
             ClusterError: The agent cannot be reached.
         """
-        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=name))
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=name)))
         view = next(translated_stream(call))
         return Job(name, self._jobs, durable=view.durable)
 
@@ -158,7 +158,7 @@ class Job:
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
-        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name))
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name)))
         yield from map(status_of, translated_stream(call))
 
     def status(self) -> JobStatus:
@@ -172,7 +172,7 @@ class Job:
         ones included.
         """
         request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
-        call = self._jobs.Subscribe(request)
+        call = translated(lambda: self._jobs.Subscribe(request))
         for output in translated_stream(call):
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
