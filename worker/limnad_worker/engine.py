@@ -32,6 +32,7 @@ from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.measures import Measures, describe_connectors
 from limnad_worker.processes import name_process
 from limnad_worker.writer import Writer, Written
 
@@ -67,8 +68,8 @@ class Engine:
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
         self._told_s = 0.0
-        self._progress_updates = 0
-        self._probes: list[str] = []
+        self._untold = False
+        self._measures: Measures | None = None
         self._epoch_told: int | None = -1
         self._writer: Writer | None = None
         self._published: dict[str, int] = {}
@@ -104,8 +105,10 @@ class Engine:
         self._server.admit(identity)
         self._control.send(built=_describe(built))
         start = self._expect("start")
+        self._measures = Measures(built.graph, [probe.name for probe in built.probes])
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
+            self._measures.store_requests = self._writer.requests
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -118,7 +121,6 @@ class Engine:
         )
         for probe in built.probes:
             probe.attach(machine.frontier)
-        self._probes = [probe.name for probe in built.probes]
         machine.start(self._restored(prepare) if prepare.restore else ())
         if prepare.store:
             machine.check_declared()
@@ -137,9 +139,14 @@ class Engine:
             self._arrived(machine, early)
         self._carry_out(machine)
         told_finished = False
+        assert self._measures is not None
+        delay = self._measures.loop_delay
         while True:
+            began_ns = time.perf_counter_ns()
             self._drain(machine)
-            if self._burst(machine):
+            more = self._burst(machine)
+            delay.add(time.perf_counter_ns() - began_ns)
+            if more:
                 self._inbox.poll()
                 continue
             if machine.finished and not told_finished:
@@ -152,6 +159,7 @@ class Engine:
         """Runs some callbacks; False when there was nothing left to run."""
         until_s = time.monotonic() + BURST_S
         while machine.step():
+            self._untold = True
             self._carry_out(machine)
             if time.monotonic() >= until_s:
                 return True
@@ -172,7 +180,17 @@ class Engine:
             return early_s
         if machine.epoch != self._epoch_told:
             self._send_status(machine)
+        elif self._untold:
+            self._tell_rest(machine)
         return None
+
+    def _tell_rest(self, machine: Worker) -> None:
+        """Tells the agent what the engine did last, though no epoch became complete by it; not more often than ever."""
+        wait_s = self._told_s + STATUS_INTERVAL_S - time.monotonic()
+        if wait_s > 0:
+            self._inbox.ring(wait_s)
+        else:
+            self._send_status(machine)
 
     def _drain(self, machine: Worker) -> None:
         while (event := self._inbox.take()) is not None:
@@ -181,6 +199,7 @@ class Engine:
     # -- events --------------------------------------------------------------------------------------------------------
 
     def _handle(self, machine: Worker, event: Any) -> None:
+        self._untold = True
         if isinstance(event, Arrived):
             self._arrived(machine, event)
         elif isinstance(event, Written):
@@ -293,16 +312,19 @@ class Engine:
     # -- effects -------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, machine: Worker) -> None:
+        assert self._measures is not None
         for effect in machine.take_effects():
             match effect:
                 case Progress():
-                    self._progress_updates += len(effect.updates)
+                    self._measures.progress_updates += len(effect.updates)
                     message = links.pack_progress(effect)
                     for peer in self._peers.values():
                         peer.send_progress(message)
                 case Data():
                     encoding, payload = encode(effect.batch, trusted=True)
-                    self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
+                    packed = links.pack_data(effect, encoding, payload)
+                    self._measures.sent_bytes[effect.connector] += len(packed)
+                    self._peers[effect.peer].send_data(packed)
                 case Ack():
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
                 case Publish():
@@ -331,33 +353,10 @@ class Engine:
 
     def _send_status(self, machine: Worker) -> None:
         self._told_s = time.monotonic()
+        self._untold = False
         epoch = self._epoch_told = machine.epoch
-        status = wire.Status(
-            queued_bytes=machine.scheduler.queued_bytes,
-            in_flight_bytes=machine.pressure.in_flight_bytes,
-            waiting_for_credit=machine.waiting_for_credit,
-            progress_updates=self._progress_updates,
-            progress_bytes=sum(peer.progress_bytes for peer in self._peers.values()),
-            data_bytes=sum(peer.data_bytes for peer in self._peers.values()),
-            stages=[
-                wire.StageCounters(
-                    rows_in=counters.rows_in,
-                    rows_out=counters.rows_out,
-                    batches_in=counters.batches_in,
-                    notifications=counters.notifications,
-                    busy_us=counters.busy_ns // 1000,
-                )
-                for counters in machine.scheduler.counters
-            ],
-        )
-        if epoch is not None:
-            status.epoch = epoch
-        for probe in self._probes:
-            frontier = machine.frontier(probe)
-            if frontier:
-                status.probes[probe] = frontier[0][0]
-        status.frontiers_known = machine.scheduler.notifying
-        self._control.send(status=status)
+        assert self._measures is not None
+        self._control.send(status=self._measures.status(machine, list(self._peers.values()), epoch))
 
 
 def _sooner(first_s: float | None, second_s: float | None) -> float | None:
@@ -378,6 +377,7 @@ def _describe(built: BuiltFlow) -> wire.Built:
             )
             for stage in built.graph.stages
         ],
+        connectors=[wire.ConnectorInfo(**each) for each in describe_connectors(built.graph)],
         inputs=built.hand_fed,
         outputs=[wire.OutputInfo(name=name) for name in built.outputs],
         probes=[probe.name for probe in built.probes],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from limnad.cluster.records import CheckpointRecord
+from limnad.histogram import Histogram
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Witness, open_store, retain
 from limnad.store.errors import StoreError
 
@@ -118,6 +119,11 @@ class Vault:
             self._seen = Identity(self._job).rise(self._seen)
 
         await self._call(run)
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     async def retain(self) -> None:
         """Deletes what only older checkpoints needed."""

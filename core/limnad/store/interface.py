@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 
 from blake3 import blake3
 
+from limnad.histogram import Histogram
+
 Bytes = bytes | bytearray | memoryview
 """What may be put. It must not be changed before the call has returned."""
 
@@ -219,6 +221,10 @@ class Store(Space, Protocol):
 
     def describe(self) -> str:
         """The address without password."""
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to its server took, one that failed included; empty where there is no server."""
 
     def close(self) -> None:
         """Gives up connections and locks; may be called twice."""
