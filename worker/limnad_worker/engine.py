@@ -11,8 +11,9 @@ import contextlib
 import gc
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
 from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
@@ -23,11 +24,13 @@ from limnad.connectors.hand import HandReader
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
+from limnad.timely.context import Context
 from limnad.timely.progress import Accumulation
+from limnad.timely.scheduler import Scheduler
 from limnad.timely.snapshot import Part
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
-from limnad_worker import framing, links
+from limnad_worker import framing, links, log_format
 from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
@@ -35,6 +38,9 @@ from limnad_worker.links import Arrived, Broken, Identity, Peer
 from limnad_worker.measures import Measures, describe_connectors
 from limnad_worker.processes import name_process
 from limnad_worker.writer import Writer, Written
+
+if TYPE_CHECKING:
+    from limnad_worker.epoch_spans import EpochSpans
 
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
@@ -76,6 +82,7 @@ class Engine:
         self._cuts: dict[int, dict[str, int]] = {}
         self._halted_s = 0.0
         self._halts_us: dict[int, int] = {}
+        self._spans: EpochSpans | None = None
 
     def run(self) -> None:
         """Works until the agent says stop, or is gone. A failure is told to the agent, and then waited out."""
@@ -90,6 +97,7 @@ class Engine:
             self._server.close()
             for peer in self._peers.values():
                 peer.close()
+            self._flush_spans()
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
@@ -104,6 +112,9 @@ class Engine:
         identity = Identity(prepare.job, prepare.generation, self._worker)
         self._server.admit(identity)
         self._control.send(built=_describe(built))
+        scheduler: Callable[..., Scheduler] = Scheduler
+        if prepare.traceparent:
+            scheduler = self._traced(prepare)
         start = self._expect("start")
         self._measures = Measures(built.graph, [probe.name for probe in built.probes])
         if prepare.store:
@@ -118,7 +129,9 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            scheduler_type=scheduler,
         )
+        log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:
             probe.attach(machine.frontier)
         machine.start(self._restored(prepare) if prepare.restore else ())
@@ -128,10 +141,25 @@ class Engine:
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
+        began_ns = time.perf_counter_ns()
         try:
             return self._writer.read(prepare.restore, self._worker, prepare.workers)
         except (StoreError, PartError, CodecError) as error:
             raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
+        finally:
+            if self._spans is not None:
+                took_ns = time.perf_counter_ns() - began_ns
+                self._spans.part("start", prepare.restore, "read checkpoint", began_ns, took_ns)
+
+    def _traced(self, prepare: wire.Prepare) -> Callable[..., Scheduler]:
+        from limnad_worker.epoch_spans import TracedScheduler, epoch_spans
+
+        spans = self._spans = epoch_spans(prepare.traceparent, prepare.job, prepare.generation, prepare.worker)
+        return partial(TracedScheduler, spans) if spans is not None else Scheduler
+
+    def _flush_spans(self) -> None:
+        if self._spans is not None:
+            self._spans.flush()
 
     def _loop(self, machine: Worker) -> None:
         _quieten_gc()
@@ -146,12 +174,15 @@ class Engine:
             self._drain(machine)
             more = self._burst(machine)
             delay.add(time.perf_counter_ns() - began_ns)
+            if self._spans is not None:
+                self._spans.look(machine, at_rest=not more)
             if more:
                 self._inbox.poll()
                 continue
             if machine.finished and not told_finished:
                 told_finished = True
                 self._send_status(machine)
+                self._flush_spans()
                 self._control.send(finished=wire.Finished())
             self._sleep(machine)
 
@@ -248,13 +279,18 @@ class Engine:
 
     def _captured(self, captured: Captured) -> None:
         assert self._writer is not None
-        self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        halted_us = self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        if self._spans is not None:
+            self._spans.part("checkpoint", captured.checkpoint, "halt", int(self._halted_s * 1e9), halted_us * 1000)
         self._cuts[captured.checkpoint] = dict(self._published)
         self._writer.write(captured)
 
     def _written(self, machine: Worker, written: Written) -> None:
         number = written.checkpoint
         halted_us, published = self._halts_us.pop(number, 0), self._cuts.pop(number, {})
+        if self._spans is not None:
+            took_ns = written.took_us * 1000
+            self._spans.part("checkpoint", number, "write", time.perf_counter_ns() - took_ns, took_ns)
         if written.part is None:
             if written.lost:
                 machine.forget_committed()
@@ -357,6 +393,17 @@ class Engine:
         epoch = self._epoch_told = machine.epoch
         assert self._measures is not None
         self._control.send(status=self._measures.status(machine, list(self._peers.values()), epoch))
+
+
+def _log_fields(prepare: wire.Prepare, machine: Worker) -> dict[str, Any]:
+    """What a line of this engine's log is about; looked up only when one is written."""
+    told = {"job": prepare.job, "generation": prepare.generation, "worker": prepare.worker}
+    for stage, vertex in zip(machine.graph.stages, machine.scheduler.vertices, strict=True):
+        context = vertex._context if vertex is not None else None
+        if isinstance(context, Context) and context.capabilities is not None:
+            held = context.capabilities
+            return {**told, "stage": stage.name, "epoch": held[0][0] if held else None}
+    return told
 
 
 def _sooner(first_s: float | None, second_s: float | None) -> float | None:

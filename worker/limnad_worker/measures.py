@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from limnad.timely.counters import ConnectorCounters, carriers
 from limnad.timely.graph import LogicalGraph
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker.links import Peer
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class GcPauses:
@@ -97,6 +100,8 @@ class Measures:
             gc_pause=_wire(self._gc.pauses),
             loop_delay=_wire(self.loop_delay),
             store_request=_wire(self.store_requests),
+            cpu_us=time.process_time_ns() // 1000,
+            resident_bytes=_resident_bytes(),
         )
 
 
@@ -115,6 +120,15 @@ def _stages(machine: Worker) -> list[wire.StageCounters]:
             )
         )
     return told
+
+
+def _resident_bytes() -> int:
+    """0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as pages:
+            return int(pages.read().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
 
 
 def _wire(histogram: Histogram) -> wire.Histogram:

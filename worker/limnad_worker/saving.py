@@ -38,6 +38,7 @@ class Surroundings:
         keep: Runs something until the agent stops.
         committed: To be called when a checkpoint is durable.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
+        saw: To be called with each effect and the view, for metrics.
     """
 
     vault: Vault
@@ -49,6 +50,7 @@ class Surroundings:
     keep: Callable[[Coroutine[Any, Any, None]], None]
     committed: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
+    saw: Callable[[points.Effect, jobs_pb2.JobView], None]
 
 
 class Saving:
@@ -121,6 +123,7 @@ class Saving:
 
     async def _carry_out(self, effects: Sequence[points.Effect]) -> None:
         for effect in effects:
+            self._around.saw(effect, self._view)
             match effect:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from limnad.cli import checkpoints
+from limnad.cli.logging_options import LogFormat, LogLevel, logging_environment
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -84,6 +85,15 @@ def run(
         int | None, typer.Option(help="How often workers are started again within the window before it is given up.")
     ] = None,
     restart_window: Annotated[str | None, typer.Option(metavar="TIME", help="That window.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve metrics for Prometheus on this port of loopback; 0: any, it is printed.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Log what agent and workers do to standard error, as lines of this kind.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="From which level on; `info` if only a format is given.")
+    ] = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
     from limnad.cli.durations import seconds
@@ -113,6 +123,8 @@ def run(
         port=port,
         accumulation=accumulation,
         checkpointing=checkpointing,
+        metrics_port=metrics_port,
+        environment=logging_environment(log_format, log_level),
     )
     sys.exit(run_job(wanted))
 

@@ -53,7 +53,7 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
-        scheduler_type: type[Scheduler] = Scheduler,
+        scheduler_type: Callable[..., Scheduler] = Scheduler,
     ) -> None:
         self.graph = graph
         self.generation = generation

@@ -199,7 +199,7 @@ class ConnectorCounters(_message.Message):
     def __init__(self, rows: _Optional[int] = ..., batches: _Optional[int] = ..., bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ...) -> None: ...
 
 class Measures(_message.Message):
-    __slots__ = ("buffered_bytes", "waited_us", "trips", "notification_delay", "gc_pause", "loop_delay", "store_request")
+    __slots__ = ("buffered_bytes", "waited_us", "trips", "notification_delay", "gc_pause", "loop_delay", "store_request", "cpu_us", "resident_bytes")
     class TripsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +214,8 @@ class Measures(_message.Message):
     GC_PAUSE_FIELD_NUMBER: _ClassVar[int]
     LOOP_DELAY_FIELD_NUMBER: _ClassVar[int]
     STORE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CPU_US_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     buffered_bytes: int
     waited_us: int
     trips: _containers.ScalarMap[str, int]
@@ -221,7 +223,9 @@ class Measures(_message.Message):
     gc_pause: Histogram
     loop_delay: Histogram
     store_request: Histogram
-    def __init__(self, buffered_bytes: _Optional[int] = ..., waited_us: _Optional[int] = ..., trips: _Optional[_Mapping[str, int]] = ..., notification_delay: _Optional[_Union[Histogram, _Mapping]] = ..., gc_pause: _Optional[_Union[Histogram, _Mapping]] = ..., loop_delay: _Optional[_Union[Histogram, _Mapping]] = ..., store_request: _Optional[_Union[Histogram, _Mapping]] = ...) -> None: ...
+    cpu_us: int
+    resident_bytes: int
+    def __init__(self, buffered_bytes: _Optional[int] = ..., waited_us: _Optional[int] = ..., trips: _Optional[_Mapping[str, int]] = ..., notification_delay: _Optional[_Union[Histogram, _Mapping]] = ..., gc_pause: _Optional[_Union[Histogram, _Mapping]] = ..., loop_delay: _Optional[_Union[Histogram, _Mapping]] = ..., store_request: _Optional[_Union[Histogram, _Mapping]] = ..., cpu_us: _Optional[int] = ..., resident_bytes: _Optional[int] = ...) -> None: ...
 
 class Histogram(_message.Message):
     __slots__ = ("counts", "sum_ns")
