@@ -107,6 +107,7 @@ class Engine:
         prepare = self._expect("prepare")
         self._worker = prepare.worker
         name_process(f"limnad-w{self._worker}")
+        log_format.about(partial(_log_fields, prepare, None))
         arguments = {argument.name: argument.value for argument in prepare.arguments}
         built = build_job(prepare.path, prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
@@ -395,9 +396,11 @@ class Engine:
         self._control.send(status=self._measures.status(machine, list(self._peers.values()), epoch))
 
 
-def _log_fields(prepare: wire.Prepare, machine: Worker) -> dict[str, Any]:
+def _log_fields(prepare: wire.Prepare, machine: Worker | None) -> dict[str, Any]:
     """What a line of this engine's log is about; looked up only when one is written."""
     told = {"job": prepare.job, "generation": prepare.generation, "worker": prepare.worker}
+    if machine is None:
+        return told
     for stage, vertex in zip(machine.graph.stages, machine.scheduler.vertices, strict=True):
         context = vertex._context if vertex is not None else None
         if isinstance(context, Context) and context.capabilities is not None:

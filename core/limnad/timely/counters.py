@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from limnad.timely.graph import Connector, LogicalGraph, LoopContext, StageKind
+from limnad.timely.graph import Connector, LogicalGraph, StageKind
 from limnad.timely.timestamp import Timestamp
 
 
@@ -100,23 +100,18 @@ class Stopwatch:
 
 
 def connector_counters(graph: LogicalGraph) -> tuple[list[ConnectorCounters], dict[str, Trips]]:
-    """The counters of all connectors, and the trips round each loop by a name of its own.
+    """The counters of all connectors, and the trips round each loop by its name.
 
     A loop's next trip begins where its feedback ends, or where an inner loop is entered from it: feedback that leads
     straight into another loop ends there.
     """
-    loops: dict[str, Trips] = {}
-    by_context: dict[LoopContext, Trips] = {}
-    for context in graph.contexts:
-        same = sum(other.name == context.name for other in by_context)
-        trips = by_context[context] = Trips(context.depth)
-        loops[f"{context.name} {same + 1}" if same else context.name] = trips
-    return [ConnectorCounters(trips=_trips(edge, by_context)) for edge in graph.connectors], loops
+    loops = {context.name: Trips(context.depth) for context in graph.contexts}
+    return [ConnectorCounters(trips=_trips(edge, loops)) for edge in graph.connectors], loops
 
 
-def _trips(edge: Connector, loops: Mapping[LoopContext, Trips]) -> Trips | None:
+def _trips(edge: Connector, loops: Mapping[str, Trips]) -> Trips | None:
     turns = edge.source.kind in (StageKind.FEEDBACK, StageKind.INGRESS)
-    return loops[edge.source.context] if turns and edge.source.context is not None else None
+    return loops[edge.source.context.name] if turns and edge.source.context is not None else None
 
 
 def carriers(graph: LogicalGraph) -> list[Connector]:
