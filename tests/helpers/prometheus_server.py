@@ -1,5 +1,6 @@
 """A real Prometheus of one's own: started on loopback in a fresh folder, ended by its process id."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -50,10 +51,12 @@ class ScrapeRelay:
         asked = urllib.request.Request(self._url, headers={"Accept": handler.headers["Accept"]})
         with urllib.request.urlopen(asked, timeout=_LIMIT_S) as page:
             body = page.read()
+            kind = page.headers["Content-Type"]
+        with contextlib.suppress(ConnectionError):  # Prometheus has given up this one.
             handler.send_response(200)
-            handler.send_header("Content-Type", page.headers["Content-Type"])
-        handler.end_headers()
-        handler.wfile.write(body)
+            handler.send_header("Content-Type", kind)
+            handler.end_headers()
+            handler.wfile.write(body)
 
     def wait(self) -> None:
         """Returns when a scrape that has begun after this call has been taken in.
@@ -71,7 +74,7 @@ class ScrapeRelay:
 
 
 class PrometheusServer:
-    """A server that scrapes one target, once a second.
+    """A server that scrapes one target, every two seconds.
 
     Args:
         url: The target's.
@@ -83,7 +86,7 @@ class PrometheusServer:
         self._folder = Path(tempfile.mkdtemp(prefix="limnad-prometheus-"))
         self._relay = ScrapeRelay(url)
         (self._folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+            "global: {scrape_interval: 2s, scrape_timeout: 2s}\n"
             "scrape_configs:\n"
             "  - job_name: limnad\n"
             f"    static_configs: [{{targets: ['{self._relay.address}']}}]\n"
@@ -109,7 +112,8 @@ class PrometheusServer:
             if found := _LISTENING.search(line):
                 address = found[1]
             if "Server is ready to receive web requests" in line:
-                threading.Thread(target=self._process.stderr.read, daemon=True).start()
+                self._rest = threading.Thread(target=self._process.stderr.read, daemon=True)
+                self._rest.start()
                 return address
         raise RuntimeError(f"prometheus did not start:\n{''.join(said)}")
 
@@ -125,9 +129,7 @@ class PrometheusServer:
 
     def ask(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
         """The value of each series by its labels, without those of the target."""
-        url = f"http://{self._address}/api/v1/query?query={urllib.parse.quote(query)}"
-        with urllib.request.urlopen(url, timeout=_LIMIT_S) as page:
-            told = json.load(page)
+        told = self._get(f"query?query={urllib.parse.quote(query)}")
         return {
             frozenset((name, value) for name, value in each["metric"].items() if name not in _OF_TARGET): float(
                 each["value"][1]
@@ -135,10 +137,21 @@ class PrometheusServer:
             for each in told["data"]["result"]
         }
 
+    def names(self) -> set[str]:
+        """All metrics that were ever scraped."""
+        return set(self._get("label/__name__/values")["data"])
+
+    def _get(self, what: str) -> Any:
+        with urllib.request.urlopen(f"http://{self._address}/api/v1/{what}", timeout=_LIMIT_S) as page:
+            return json.load(page)
+
     def close(self) -> None:
         """Ends it and removes its folder."""
         self._process.kill()
         self._process.wait()
+        self._rest.join()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
         self._relay.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

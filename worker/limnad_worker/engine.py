@@ -155,7 +155,7 @@ class Engine:
     def _traced(self, prepare: wire.Prepare) -> Callable[..., Scheduler]:
         from limnad_worker.epoch_spans import TracedScheduler, epoch_spans
 
-        spans = self._spans = epoch_spans(prepare.traceparent, prepare.job, prepare.generation, prepare.worker)
+        spans = self._spans = epoch_spans(prepare)
         return partial(TracedScheduler, spans) if spans is not None else Scheduler
 
     def _flush_spans(self) -> None:

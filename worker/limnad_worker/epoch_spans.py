@@ -14,6 +14,7 @@ from limnad.cluster.worker import Worker
 from limnad.timely.graph import Stage
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.timestamp import Timestamp
+from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker.tracing import JobTrace, Key, from_environment
 
 LOOK_INTERVAL_NS = 5_000_000
@@ -41,6 +42,7 @@ class EpochSpans:
         job: The job's name.
         generation: Its run.
         worker: Which worker this is; worker 0 also records the epoch itself.
+        restored: Whether it goes on from a checkpoint: epochs that this covers are not its own.
         clock_ns: What callbacks are timed with.
         calendar_ns: Nanoseconds since 1970.
     """
@@ -51,6 +53,7 @@ class EpochSpans:
         job: str,
         generation: int,
         worker: int,
+        restored: bool = False,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
         calendar_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -60,6 +63,7 @@ class EpochSpans:
         self._worker = worker
         self._clock_ns = clock_ns
         self._since_1970_ns = calendar_ns() - clock_ns()
+        self._restored = restored
         self._opened = 0
         self._complete = 0
         self._looked_ns = 0
@@ -92,6 +96,9 @@ class EpochSpans:
 
     def moved(self, opened: int, frontier: int | None, now_ns: int) -> None:
         """So many epochs are open, and ``frontier`` is the first that is not complete; None: there is none."""
+        if self._restored:
+            self._restored = False
+            self._opened = opened if frontier is None else min(frontier, opened)
         for epoch in range(max(self._opened, opened - MOST_NEW_EPOCHS), opened):
             self._began_ns[epoch] = now_ns
         self._opened = max(self._opened, opened)
@@ -161,9 +168,10 @@ class TracedScheduler(Scheduler):
             self._spans.ran(time[0], stage.name, began_ns, self._clock_ns())
 
 
-def epoch_spans(traceparent: str, job: str, generation: int, worker: int) -> EpochSpans | None:
+def epoch_spans(prepare: wire.Prepare) -> EpochSpans | None:
     """For an engine; None: its job is not traced, or it cannot send traces."""
-    tracer = from_environment() if traceparent else None
+    tracer = from_environment() if prepare.traceparent else None
     if tracer is None:
         return None
-    return EpochSpans(JobTrace.parse(tracer, traceparent), job, generation, worker)
+    trace = JobTrace.parse(tracer, prepare.traceparent)
+    return EpochSpans(trace, prepare.job, prepare.generation, prepare.worker, restored=bool(prepare.restore))
