@@ -16,27 +16,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
-from limnad.connectors.hand import HandReader
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.context import Context
 from limnad.timely.progress import Accumulation
 from limnad.timely.scheduler import Scheduler
-from limnad.timely.snapshot import Part
+from limnad.timely.snapshot import Part, PartitionKey
+from limnad.timely.source import Cut
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
 from limnad_worker import framing, links, log_format
 from limnad_worker.control import AgentLost, Control
+from limnad_worker.cutting import CutLogged, CutLogs, CutLost
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
 from limnad_worker.measures import Measures, describe_connectors
 from limnad_worker.processes import name_process
+from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written
 
 if TYPE_CHECKING:
@@ -81,6 +84,8 @@ class Engine:
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
         self._halted_s = 0.0
+        self._taking = Taking()
+        self._cut_logs: CutLogs | None = None
         self._halts_us: dict[int, int] = {}
         self._spans: EpochSpans | None = None
 
@@ -101,6 +106,8 @@ class Engine:
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
+            if self._cut_logs is not None:
+                self._cut_logs.close()
             self._inbox.close()
 
     def _work(self) -> None:
@@ -120,7 +127,7 @@ class Engine:
         self._measures = Measures(built.graph, [probe.name for probe in built.probes])
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
-            self._measures.store_requests = self._writer.requests
+            self._measures.store_requests.append(self._writer.requests)
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -131,6 +138,7 @@ class Engine:
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
             scheduler_type=scheduler,
+            cuts=self._logged_cuts(prepare, built),
         )
         log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:
@@ -161,6 +169,16 @@ class Engine:
     def _flush_spans(self) -> None:
         if self._spans is not None:
             self._spans.flush()
+
+    def _logged_cuts(self, prepare: wire.Prepare, built: BuiltFlow) -> dict[PartitionKey, list[Cut]] | None:
+        """The cuts of timed inputs so far; None: they are not logged."""
+        stages = [stage for stage, source in built.sources.items() if is_timed(source)]
+        if not prepare.store or not stages:
+            return None
+        self._cut_logs = CutLogs(prepare.store, prepare.space, stages, self._worker, prepare.generation, self._inbox)
+        if self._measures is not None:
+            self._measures.store_requests.append(self._cut_logs.requests)
+        return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
         _quieten_gc()
@@ -236,6 +254,8 @@ class Engine:
             self._arrived(machine, event)
         elif isinstance(event, Written):
             self._written(machine, event)
+        elif isinstance(event, CutLogged):
+            machine.cut_logged(event.key)
         else:
             self._told(machine, event)
 
@@ -256,7 +276,9 @@ class Engine:
     def _told(self, machine: Worker | None, event: Any) -> None:
         if isinstance(event, AgentLost):
             raise Stopped
-        if isinstance(event, Broken):
+        if isinstance(event, CutLost):
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.ENGINE.value))
+        elif isinstance(event, Broken):
             self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
         elif isinstance(event, wire.ToEngine):
             match event.WhichOneof("message"):
@@ -314,22 +336,8 @@ class Engine:
         machine.checkpoint_committed(checkpoint)
 
     def _push(self, machine: Worker, push: wire.Push) -> None:
-        error = ""
-        try:
-            reader = machine.inputs.reader(push.input)
-            if not isinstance(reader, HandReader):
-                raise ValueError(f"the input {push.input!r} is read from a source, not fed by hand")
-            match push.WhichOneof("action"):
-                case "rows":
-                    reader.on_next(decode(push.rows.encoding, push.rows.payload))
-                case "advance_to":
-                    reader.advance_to(push.advance_to)
-                case _:
-                    reader.close()
-        except (ValueError, KeyError) as problem:
-            error = str(problem.args[0] if problem.args else problem)
+        self._control.send(pushed=self._taking.take(machine.inputs, push))
         machine.wake()
-        self._control.send(pushed=wire.Pushed(request=push.request, error=error))
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""
@@ -364,16 +372,24 @@ class Engine:
                     self._peers[effect.peer].send_data(packed)
                 case Ack():
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
-                case Publish():
-                    self._publish(effect)
                 case Marker():
                     marker = framing.pack(effect.sequence, 0, (effect.checkpoint,), framing.MARKER, b"")
                     self._peers[effect.peer].send_data(marker)
-                case Captured():
-                    self._captured(effect)
+                case _:
+                    self._keep_or_publish(effect)
         now_s = time.monotonic()
         if now_s >= self._told_s + STATUS_INTERVAL_S:
             self._send_status(machine)
+
+    def _keep_or_publish(self, effect: Publish | Captured | LogCut) -> None:
+        match effect:
+            case Publish():
+                self._publish(effect)
+            case Captured():
+                self._captured(effect)
+            case LogCut():
+                assert self._cut_logs is not None
+                self._cut_logs.append(effect)
 
     def _publish(self, effect: Publish) -> None:
         self._published[effect.output] = effect.epoch + 1
@@ -393,7 +409,9 @@ class Engine:
         self._untold = False
         epoch = self._epoch_told = machine.epoch
         assert self._measures is not None
-        self._control.send(status=self._measures.status(machine, list(self._peers.values()), epoch))
+        status = self._measures.status(machine, list(self._peers.values()), epoch)
+        status.waiting = "" if self._cut_logs is None else self._cut_logs.waiting
+        self._control.send(status=status)
 
 
 def _log_fields(prepare: wire.Prepare, machine: Worker | None) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
+from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
@@ -92,7 +94,7 @@ class Job:
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(job=name, durable=vault is not None)
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -102,14 +104,13 @@ class Job:
         self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
+        self._feeder = self._make_feeder(vault)
         self._run = leader.Run(workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
-        self._pushes: dict[int, asyncio.Future[str]] = {}
-        self._next_push = 0
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -184,10 +185,12 @@ class Job:
                 continue
             self._restore = self.view.checkpoint = number
             run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
+            self._feeder.restored(record)
             return
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
+        self._feeder.restored(None)
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -267,6 +270,7 @@ class Job:
             self.recovering = False
             self.state = state
             self.watch.running()
+            self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -284,10 +288,11 @@ class Job:
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
-        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
-        for waiting in waiters:
+        over = f"the job has ended: it is {state.value}"
+        self._feeder.finish(over)
+        for waiting in self._asked:
             if not waiting.done():
-                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+                waiting.set_exception(Refused(over))
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -337,6 +342,7 @@ class Job:
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
+        self._feeder.lose()
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
@@ -366,11 +372,23 @@ class Job:
             graph=lambda: run.built_graph,
             send_all=self._send_all,
             keep=self._source.keep,
+            made=self._feeder.made,
             committed=self._committed,
+            retained=self._feeder.retained,
             lost=self._lost,
             saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
+
+    def _make_feeder(self, vault: Vault | None) -> Feeder:
+        around = Fed(
+            view=self.view,
+            tell=lambda push: self._send(0, push=push),
+            keep=self._source.keep,
+            notify=self.notify,
+            lost=self._lost,
+        )
+        return DirectFeeder(around) if vault is None else LoggedFeeder(vault, around)
 
     # -- what engines say ----------------------------------------------------------------------------------------------
 
@@ -402,12 +420,8 @@ class Job:
             case "not_stored" if self._saving is not None:
                 await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
-                self._pushed(message.pushed)
-
-    def _pushed(self, pushed: wire.Pushed) -> None:
-        waiting = self._pushes.pop(pushed.request, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pushed.error)
+                self._feeder.pushed(message.pushed)
+                await self.notify()
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -428,6 +442,8 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
@@ -438,32 +454,39 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+
+        Raises:
+            Refused: It was not taken.
+        """
+        await self._wait_for_inputs(request.push.input)
+        return await self._feeder.push(request)
+
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """The newest number under which a producer's pushes to an input are durable.
+
+        Raises:
+            Refused: The job has no store, or has no such input, or has ended before that was known.
+        """
+        await self._wait_for_inputs(name)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self._feeder.last_sequence(name, producer) is not None or self.state.ended
+            )
+        sequence = self._feeder.last_sequence(name, producer)
+        if sequence is None:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return sequence
+
+    async def _wait_for_inputs(self, name: str) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
-        if self.state.ended:
-            return f"the job has ended: it is {self.state.value}"
-        if push.input not in self.view.inputs:
+        if name not in self.view.inputs:
+            if self.state.ended:
+                raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        try:
-            return await answer
-        except Refused as refused:
-            return str(refused)
-
-
-class Refused(Exception):
-    """What a client asked for cannot be had; says why."""
+            raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

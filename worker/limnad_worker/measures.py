@@ -43,14 +43,14 @@ class Measures:
         loop_delay: For how long its streams could not move because it worked.
         progress_updates: How many it has sent.
         sent_bytes: What it has sent to peers, by connector.
-        store_requests: Those of its store, if it has one.
+        store_requests: Those of its ways to the store, as many as it has.
     """
 
     def __init__(self, graph: LogicalGraph, probes: Sequence[str]) -> None:
         self.loop_delay = Histogram()
         self.progress_updates = 0
         self.sent_bytes = [0 for _ in graph.connectors]
-        self.store_requests = Histogram()
+        self.store_requests: list[Histogram] = []
         self._carriers = [edge.index for edge in carriers(graph)]
         self._probes = probes
         self._gc = GcPauses()
@@ -99,7 +99,7 @@ class Measures:
             notification_delay=_wire(scheduler.notification_delays),
             gc_pause=_wire(self._gc.pauses),
             loop_delay=_wire(self.loop_delay),
-            store_request=_wire(self.store_requests),
+            store_request=_wire(*self.store_requests),
             cpu_us=time.process_time_ns() // 1000,
             resident_bytes=_resident_bytes(),
         )
@@ -131,8 +131,9 @@ def _resident_bytes() -> int:
         return 0
 
 
-def _wire(histogram: Histogram) -> wire.Histogram:
-    return wire.Histogram(counts=histogram.counts, sum_ns=histogram.sum_ns)
+def _wire(*histograms: Histogram) -> wire.Histogram:
+    counts = [sum(each) for each in zip(*(histogram.counts for histogram in histograms), strict=True)]
+    return wire.Histogram(counts=counts, sum_ns=sum(histogram.sum_ns for histogram in histograms))
 
 
 def describe_connectors(graph: LogicalGraph) -> list[dict[str, Any]]:

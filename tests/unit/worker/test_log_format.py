@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from limnad.cli.logging_options import LogFormat, LogLevel, logging_environment
+from limnad.cli.logging_options import logging_environment
 from limnad_worker import log_format
 from limnad_worker.log_format import JsonFormatter, TextFormatter, redact
 
@@ -73,6 +73,6 @@ def test_nobody_asked_nothing_is_set_up() -> None:
 
 def test_options_become_the_environment_that_is_read() -> None:
     assert logging_environment(None, None) == {}
-    told = logging_environment(LogFormat.JSON, LogLevel.DEBUG)
+    told = logging_environment("json", "debug")
     assert told == {log_format.FORMAT_VARIABLE: "json", log_format.LEVEL_VARIABLE: "debug"}
-    assert logging_environment(None, LogLevel.ERROR)[log_format.FORMAT_VARIABLE] == "text"
+    assert logging_environment(None, "error")[log_format.FORMAT_VARIABLE] == "text"
