@@ -25,9 +25,11 @@ from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
+from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -76,10 +78,17 @@ class Job:
         workers: How many engines.
         engines: Where they come from.
         vault: Its store; None: a worker that is lost ends the job.
+        trace: Where its traces go; None: nowhere.
     """
 
     def __init__(
-        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
+        self,
+        name: str,
+        request: jobs_pb2.SubmitRequest,
+        workers: int,
+        engines: Engines,
+        vault: Vault | None,
+        trace: JobTrace | None = None,
     ) -> None:
         self.name = name
         self.request = request
@@ -92,6 +101,7 @@ class Job:
         self.state = leader.State.STARTING
         self.recovering = False
         self.generation = 0
+        self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
         self._feeder = self._make_feeder(vault)
@@ -125,6 +135,7 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.watch.begins(self.generation, self.workers, self._restore)
         self.engines = await self._source.take(self, self.workers)
         if self.state.ended:
             self._let_go()
@@ -226,6 +237,7 @@ class Job:
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
+            traceparent=self.watch.traceparent,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -247,6 +259,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                self.watch.lost(failure)
                 self._source.keep(self._restart())
                 return
             failure = verdict
@@ -256,6 +269,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self.watch.running()
             self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
@@ -265,6 +279,7 @@ class Job:
         if self.state.ended:
             return
         self.state, self.failure, self.recovering = state, failure, False
+        self.watch.ended(state, failure)
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -361,6 +376,7 @@ class Job:
             committed=self._committed,
             retained=self._feeder.retained,
             lost=self._lost,
+            saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
 
@@ -384,6 +400,7 @@ class Job:
         match message.WhichOneof("message"):
             case "built":
                 self._built(message.built)
+                self.watch.metrics.built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
                 await self.tell_leader(built)
@@ -392,6 +409,7 @@ class Job:
             case "failed":
                 await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
             case "status":
+                self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
                 await self.notify()
             case "output":

@@ -40,6 +40,7 @@ class Surroundings:
         committed: To be called when it is durable.
         retained: To be called with the numbers of those that are kept, after others were deleted.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
+        saw: To be called with each effect and the view, for metrics.
     """
 
     vault: Vault
@@ -53,6 +54,7 @@ class Surroundings:
     committed: Callable[[int], Awaitable[None]]
     retained: Callable[[Sequence[int]], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
+    saw: Callable[[points.Effect, jobs_pb2.JobView], None]
 
 
 class Saving:
@@ -123,6 +125,7 @@ class Saving:
 
     async def _carry_out(self, effects: Sequence[points.Effect]) -> None:
         for effect in effects:
+            self._around.saw(effect, self._view)
             match effect:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))

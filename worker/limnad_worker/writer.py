@@ -12,6 +12,7 @@ import msgspec
 from limnad.cluster.effects import Captured
 from limnad.cluster.parts import read_part, write_part
 from limnad.cluster.records import CheckpointRecord, PartRecord
+from limnad.histogram import Histogram
 from limnad.store import Checkpoints, ChunkRef, Space, open_store
 from limnad.timely.snapshot import Part
 from limnad_worker.inbox import Inbox
@@ -75,6 +76,11 @@ class Writer:
 
     def _get(self, names: Iterable[str]) -> Iterable[bytes]:
         return self._space.chunks.get_many(map(ChunkRef.parse, names))
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     def write(self, captured: Captured) -> None:
         """Stores a part; a `Written` comes when it is done."""

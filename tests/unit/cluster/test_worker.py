@@ -52,6 +52,19 @@ def test_a_source_waits_while_the_budget_is_in_flight(told: int) -> None:
     assert read_on() == told
 
 
+def test_the_time_in_which_sources_wait_is_told() -> None:
+    now_ns = [0]
+    machine = exchanging(batches=50, budget_bytes=2 * ROWS * 8, clock_ns=lambda: now_ns[0])
+    while machine.step():
+        pass
+    now_ns[0] = 5
+    assert (machine.waiting_for_credit, machine.waited.total_ns) == (True, 5)
+    machine.ack_arrived(1, Ack(1, 3, 0))
+    machine.step()
+    now_ns[0] = 9
+    assert (machine.waiting_for_credit, machine.waited.total_ns) == (False, 5)
+
+
 def test_a_checkpoint_that_begins_before_the_end_of_the_last_is_heard_takes_over_what_was_held_back() -> None:
     """The leader gives up checkpoint 1 and begins 2; the markers of 2 come before its word."""
     flow = limnad.Flow()
