@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
 from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
@@ -83,10 +83,9 @@ class Engine:
         self._writer: Writer | None = None
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
-        self._halted_s = 0.0
         self._taking = Taking()
         self._cut_logs: CutLogs | None = None
-        self._halts_us: dict[int, int] = {}
+        self._halts: dict[int, Halt] = {}
         self._spans: EpochSpans | None = None
 
     def run(self) -> None:
@@ -191,7 +190,8 @@ class Engine:
         while True:
             began_ns = time.perf_counter_ns()
             self._drain(machine)
-            more = self._burst(machine)
+            busy = self._burst(machine)
+            more = self._take(machine) or busy
             delay.add(time.perf_counter_ns() - began_ns)
             if self._spans is not None:
                 self._spans.look(machine, at_rest=not more)
@@ -267,7 +267,6 @@ class Engine:
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         elif message.encoding == framing.MARKER:
-            self._halting(machine)
             machine.marker_arrived(event.sender, message.sequence, message.time[0])
         else:
             batch = decode(message.encoding, bytes(message.payload), trusted=True)
@@ -285,9 +284,8 @@ class Engine:
                 case "stop":
                     raise Stopped
                 case "push" if machine is not None:
-                    self._push(machine, event.push)
+                    self._taking.push(event.push)
                 case "begin_checkpoint" if machine is not None:
-                    self._halting(machine)
                     machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
                 case "abort_checkpoint" if machine is not None:
                     machine.abort_checkpoint(event.abort_checkpoint.checkpoint)
@@ -296,23 +294,21 @@ class Engine:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def _halting(self, machine: Worker) -> None:
-        if not machine.halted:
-            self._halted_s = time.perf_counter()
-
     def _captured(self, captured: Captured) -> None:
         assert self._writer is not None
-        halted_us = self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        self._halts[captured.checkpoint] = captured.halt
         if self._spans is not None:
-            self._spans.part("checkpoint", captured.checkpoint, "halt", int(self._halted_s * 1e9), halted_us * 1000)
+            halt = captured.halt
+            halted_ns = halt.stop_ns + halt.markers_ns + halt.references_ns
+            self._spans.part("checkpoint", captured.checkpoint, "halt", time.perf_counter_ns() - halted_ns, halted_ns)
         self._cuts[captured.checkpoint] = dict(self._published)
         self._writer.write(captured)
 
     def _written(self, machine: Worker, written: Written) -> None:
         number = written.checkpoint
-        halted_us, published = self._halts_us.pop(number, 0), self._cuts.pop(number, {})
+        halt, published = self._halts.pop(number), self._cuts.pop(number)
         if self._spans is not None:
-            took_ns = written.took_us * 1000
+            took_ns = (written.encode_us + written.upload_us) * 1000
             self._spans.part("checkpoint", number, "write", time.perf_counter_ns() - took_ns, took_ns)
         if written.part is None:
             if written.lost:
@@ -323,9 +319,14 @@ class Engine:
             stored=wire.Stored(
                 checkpoint=number,
                 part=written.part,
-                halted_us=halted_us,
-                stored_us=written.took_us,
-                stored_bytes=written.stored_bytes,
+                phases=wire.CheckpointPhases(
+                    stop_us=halt.stop_ns // 1000,
+                    markers_us=halt.markers_ns // 1000,
+                    references_us=halt.references_ns // 1000,
+                    encode_us=written.encode_us,
+                    upload_us=written.upload_us,
+                    stored_bytes=written.stored_bytes,
+                ),
                 published=published,
             )
         )
@@ -335,9 +336,14 @@ class Engine:
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
 
-    def _push(self, machine: Worker, push: wire.Push) -> None:
-        self._control.send(pushed=self._taking.take(machine.inputs, push))
-        machine.wake()
+    def _take(self, machine: Worker) -> bool:
+        """Takes what was pushed, as far as there is room; whether there was anything."""
+        answers = self._taking.answers(machine.inputs)
+        for answer in answers:
+            self._control.send(pushed=answer)
+        if answers:
+            machine.wake()
+        return bool(answers)
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""

@@ -93,9 +93,11 @@ class CheckpointTimes:
             case points.Announce():
                 self._enter(points.Phase.IDLE)
                 self.whole.add(self._clock_ns() - self._due_ns)
-                self.halts.add(view.checkpoint_halted_us * 1000)
-                self.size_bytes = view.checkpoint_bytes
-                self.written_bytes += view.checkpoint_bytes
+                told = view.checkpoint_phases
+                slowest_us = max((each.stop_us + each.markers_us + each.references_us for each in told), default=0)
+                self.halts.add(slowest_us * 1000)
+                self.size_bytes = sum(each.stored_bytes for each in told)
+                self.written_bytes += self.size_bytes
                 self.committed_at_s = time.time()
             case points.Drop():
                 self.reset()

@@ -13,7 +13,7 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Effect, Halt, LinkError, LogCut, Marker, Progress, Publish
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.counters import Stopwatch
@@ -80,6 +80,8 @@ class Worker:
         self._sent_progress = 0
         self._round: Timestamp | None = None
         self._halting = Halting(frozenset(peers))
+        self._clock_ns = clock_ns
+        self._halted_ns = self._stopped_ns = 0
         self._captured: dict[int, Snapshot] = {}
 
     def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
@@ -159,11 +161,13 @@ class Worker:
         # for that one came before this one's markers: it belongs to this one.
         self._run_on()
         self._halting.begin(checkpoint)
+        self._halted_ns = self._clock_ns()
         self._hand_out(self.scheduler.flush())
         for peer in sorted(self._halting.peers):
             self.pressure.sent(peer, 0)
             self._effects.append(Marker(peer, self._sent_data[peer], checkpoint))
             self._sent_data[peer] += 1
+        self._stopped_ns = self._clock_ns()
         self._capture_if_complete()
 
     def marker_arrived(self, sender: int, sequence: int, checkpoint: int) -> None:
@@ -218,11 +222,14 @@ class Worker:
             return
         checkpoint = self._halting.checkpoint
         assert checkpoint is not None
+        complete_ns = self._clock_ns()
         snapshot = Snapshot(self.index, self.workers, self.generation)
         self._keeper.capture(snapshot)
         snapshot.partitions = self.inputs.capture()
         self._captured[checkpoint] = snapshot
-        self._effects.append(Captured(checkpoint, snapshot))
+        captured_ns = self._clock_ns()
+        halt = Halt(self._stopped_ns - self._halted_ns, complete_ns - self._stopped_ns, captured_ns - complete_ns)
+        self._effects.append(Captured(checkpoint, snapshot, halt))
         self._run_on()
 
     def _run_on(self) -> None:

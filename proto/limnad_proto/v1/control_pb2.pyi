@@ -346,7 +346,7 @@ class CheckpointCommitted(_message.Message):
     def __init__(self, checkpoint: _Optional[int] = ...) -> None: ...
 
 class Stored(_message.Message):
-    __slots__ = ("checkpoint", "part", "halted_us", "stored_us", "stored_bytes", "published")
+    __slots__ = ("checkpoint", "part", "phases", "published")
     class PublishedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -356,17 +356,33 @@ class Stored(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
-    HALTED_US_FIELD_NUMBER: _ClassVar[int]
-    STORED_US_FIELD_NUMBER: _ClassVar[int]
-    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     checkpoint: int
     part: bytes
-    halted_us: int
-    stored_us: int
-    stored_bytes: int
+    phases: CheckpointPhases
     published: _containers.ScalarMap[str, int]
-    def __init__(self, checkpoint: _Optional[int] = ..., part: _Optional[bytes] = ..., halted_us: _Optional[int] = ..., stored_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., published: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, checkpoint: _Optional[int] = ..., part: _Optional[bytes] = ..., phases: _Optional[_Union[CheckpointPhases, _Mapping]] = ..., published: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class CheckpointPhases(_message.Message):
+    __slots__ = ("stop_us", "markers_us", "references_us", "encode_us", "upload_us", "stored_bytes", "commit_us", "total_us")
+    STOP_US_FIELD_NUMBER: _ClassVar[int]
+    MARKERS_US_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_US_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_US_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_US_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_US_FIELD_NUMBER: _ClassVar[int]
+    stop_us: int
+    markers_us: int
+    references_us: int
+    encode_us: int
+    upload_us: int
+    stored_bytes: int
+    commit_us: int
+    total_us: int
+    def __init__(self, stop_us: _Optional[int] = ..., markers_us: _Optional[int] = ..., references_us: _Optional[int] = ..., encode_us: _Optional[int] = ..., upload_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., commit_us: _Optional[int] = ..., total_us: _Optional[int] = ...) -> None: ...
 
 class NotStored(_message.Message):
     __slots__ = ("checkpoint", "reason")

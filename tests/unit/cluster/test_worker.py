@@ -82,3 +82,13 @@ def test_a_checkpoint_that_begins_before_the_end_of_the_last_is_heard_takes_over
     assert [waiting.batch for waiting in captured.snapshot.waiting] == [[7]]
     machine.abort_checkpoint(1)
     assert not machine.halted
+
+
+def test_a_halt_is_measured_phase_by_phase() -> None:
+    now_ns = 0
+    machine = exchanging(batches=1, clock_ns=lambda: now_ns)
+    machine.begin_checkpoint(1)
+    now_ns += 3_000
+    machine.marker_arrived(1, 0, checkpoint=1)
+    (captured,) = (effect for effect in machine.take_effects() if isinstance(effect, Captured))
+    assert (captured.halt.stop_ns, captured.halt.markers_ns, captured.halt.references_ns) == (0, 3_000, 0)

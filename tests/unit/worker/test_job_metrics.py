@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limnad.cluster import checkpoints as points
+from limnad_proto.v1 import control_pb2, jobs_pb2
 from limnad_proto.v1 import control_pb2 as wire
-from limnad_proto.v1 import jobs_pb2
 from limnad_worker import job_metrics
 from limnad_worker.job_metrics import CheckpointTimes, JobMetrics, Lag
 
@@ -48,7 +48,11 @@ def test_a_lag_that_lasts_does_not_take_more_and_more_memory(monkeypatch: Any) -
 def test_each_phase_of_a_checkpoint_is_timed() -> None:
     clock = itertools.count(0, 1_000_000)
     times = CheckpointTimes(lambda: next(clock))
-    view = jobs_pb2.JobView(checkpoint_halted_us=7, checkpoint_bytes=5)
+    engines = [
+        {"stop_us": 1, "markers_us": 4, "stored_bytes": 3},
+        {"markers_us": 5, "references_us": 2, "stored_bytes": 2},
+    ]
+    view = jobs_pb2.JobView(checkpoint_phases=[control_pb2.CheckpointPhases(**engine) for engine in engines])
     begun: tuple[points.Effect, ...] = (points.Open(), points.Begin(1), points.Commit(1, ()))
     for effect, phase in zip(begun, ("opening", "storing", "committing"), strict=True):
         times.saw(effect, view)
