@@ -33,7 +33,7 @@ from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
 from limnad_worker.processes import name_process
-from limnad_worker.writer import Writer, Written
+from limnad_worker.writer import Writer, Written, check_durable
 
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
@@ -106,6 +106,7 @@ class Engine:
         start = self._expect("start")
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
+        check_durable(built.committed, self._writer)
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -115,6 +116,7 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            job=prepare.identity,
         )
         for probe in built.probes:
             probe.attach(machine.frontier)
@@ -256,6 +258,7 @@ class Engine:
         assert self._writer is not None
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
+        self._control.send(released=wire.Released(checkpoint=checkpoint))
 
     def _push(self, machine: Worker, push: wire.Push) -> None:
         error = ""

@@ -11,7 +11,7 @@ import limnad
 import limnad_worker
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
-from limnad.errors import InputError, JobError
+from limnad.errors import InputError, JobError, LimnadError
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
@@ -83,6 +83,6 @@ def _is_ours(filename: str) -> bool:
 
 def _brief(error: BaseException) -> str:
     text = str(error).strip()
-    if isinstance(error, (JobError, InputError)):
+    if isinstance(error, LimnadError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -39,6 +39,7 @@ class Worker:
         budget_bytes: See `backpressure`.
         clock_ns: Only for telling how long stages were busy; nothing depends on it.
         generation: Which run of the job this is.
+        job: Which job: the same in all its generations, and no other job's.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        job: str = "job",
     ) -> None:
+        self.job = job
         self.graph = graph
         self.generation = generation
         self.index = index
@@ -86,6 +89,7 @@ class Worker:
             self._publish,
             clock_ns,
             self.generation,
+            self.job,
         )
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -106,6 +110,7 @@ class Worker:
         self._keeper = Keeper(self.graph, self.scheduler)
         if restored:
             self._keeper.restore(restored)
+        self._keeper.started()
         self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
         self._send_progress(self.buffer.take())
         self._check_all_heard()

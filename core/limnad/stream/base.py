@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
+from limnad.connectors.exactly_once import Delivery, Sink, Target
+from limnad.errors import JobError
 from limnad.stream.operators.sinks import Output, Subscription
 from limnad.stream.operators.transform import Concat, Inspect, Step, Steps, Swallow, Transform
 from limnad.stream.partitions import Broadcast, ToWorker
@@ -135,6 +137,27 @@ class Stream:
         self.flow.add_output(name)
         empty = self._empty()
         self.to_worker(0)._then(f"output {name}", lambda: Output(empty, name), outputs=0)
+
+    def to_sink(self, name: str, make_target: Callable[[], Target], *, delivery: Delivery = "eager") -> None:
+        """Writes every epoch's rows to a target of one's own, each worker those that it has.
+
+        Args:
+            name: The sink's name: for pictures, and for finding again what it has staged.
+            make_target: Called for each worker; see `limnad.connectors.Target`.
+            delivery: ``"eager"``: an epoch is shown when it is complete, and after a restart perhaps again under the
+                same number; ``"committed"``: when a durable checkpoint covers it, exactly once.
+
+        Raises:
+            GraphError: The stream is in a loop, or the job has another sink of that name.
+            JobError: There is no such delivery.
+        """
+        self._check_outside_loops("write")
+        if delivery not in get_args(Delivery):
+            raise JobError(f"delivery is 'eager' or 'committed', not {delivery!r}")
+        make_target()  # What is wrong with it is wrong here, where the user's line is.
+        self.flow.add_sink(name, committed=delivery == "committed")
+        empty = self._empty()
+        self._then(name, lambda: Sink(empty, make_target, delivery), outputs=0)
 
     def _check_outside_loops(self, deed: str) -> None:
         if self.context is not None:

@@ -35,12 +35,14 @@ class BuiltFlow:
         sources: What feeds each input stage, by stage name.
         outputs: The names of its outputs.
         probes: Its probes.
+        committed: The names of the sinks that show only what a durable checkpoint covers.
     """
 
     graph: LogicalGraph
     sources: Mapping[str, Source]
     outputs: Sequence[str]
     probes: Sequence[Probe]
+    committed: Sequence[str] = ()
 
     @property
     def hand_fed(self) -> list[str]:
@@ -70,6 +72,7 @@ class Flow:
         self.sources: dict[str, Source] = {}
         self._outputs: list[str] = []
         self._probes: list[Probe] = []
+        self._sinks: dict[str, bool] = {}
         self._loops: list[LoopContext] = []
 
     # -- inputs --------------------------------------------------------------------------------------------------------
@@ -265,6 +268,12 @@ class Flow:
             raise GraphError(f"two outputs are named {name!r}: give one of them another name")
         self._outputs.append(name)
 
+    def add_sink(self, name: str, *, committed: bool) -> None:
+        """Registers a sink's name, and whether it shows only what a durable checkpoint covers."""
+        if name in self._sinks:
+            raise GraphError(f"two sinks of the job are named {name!r}: let one stream, a.concat(b), write there")
+        self._sinks[name] = committed
+
     def add_probe(self, stage: Stage) -> Probe:
         """Registers a probe."""
         probe = Probe(stage.name)
@@ -281,7 +290,8 @@ class Flow:
             raise GraphError("the flow is empty: give it an input, and something that listens to it")
         self.builder.build()
         graph = fuse(self.builder).build()
-        return BuiltFlow(graph, dict(self.sources), tuple(self._outputs), tuple(self._probes))
+        committed = tuple(name for name, waits in self._sinks.items() if waits)
+        return BuiltFlow(graph, dict(self.sources), tuple(self._outputs), tuple(self._probes), committed)
 
 
 def _first_free(name: str, taken: set[str]) -> str:

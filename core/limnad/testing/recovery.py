@@ -8,6 +8,7 @@ new generation, perhaps of another width, starts from the newest checkpoint that
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -84,7 +85,13 @@ class Generation(Simulation):
         """See `Simulation.make`."""
         built = self._recovery.built
         return make_worker(
-            built.graph, index, workers, self._recovery.make_sources(), self.accumulation, generation=self.number
+            built.graph,
+            index,
+            workers,
+            self._recovery.make_sources(),
+            self.accumulation,
+            generation=self.number,
+            job=self._recovery.job,
         )
 
     def begin(self, worker: Worker) -> None:
@@ -182,6 +189,8 @@ class Generation(Simulation):
     def _commit(self) -> None:
         commit, self._committing = self._committing, None
         assert commit is not None
+        if self._recovery.generations != self.number:
+            return  # The store belongs to a newer generation.
         self._recovery.store.manifests[commit.checkpoint] = commit.parts
         self._recovery.made_by[commit.checkpoint] = self.number
         self._lead(self.leader.commit_done(commit.checkpoint, self.tick))
@@ -237,6 +246,7 @@ class Recovery:
         self.last_checkpoint = 0
         self.made_by: dict[int, int] = {}
         self.generations = 0
+        self.job = secrets.token_hex(8)
 
     def start(self, workers: int) -> Generation:
         """A new generation, from the newest complete checkpoint or from the beginning."""
