@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -24,6 +25,22 @@ FILES = f"""{JOB}
         pairs.write_ndjson(out, delivery=delivery)
 """
 
+STREAMS = """
+    import polars as pl
+    from limnad.connectors import by_rows
+
+    def work(frame):
+        sum(range(400_000))  # Long enough that a kill finds the job at it.
+        return frame
+
+    def job(flow, url: str, delivery: str):
+        names = [f"in-{number}" for number in range(3)]
+        rows = flow.read_redis(url, names, {"number": pl.Int64}, epochs=by_rows(10), follow=False)
+        moved = rows.partition_by("number").map_batches(work)
+        moved.write_redis(url, "out", delivery=delivery)
+        moved.to_records().count().output("moved")
+"""
+
 EPOCHS = 120
 
 Rows = dict[int, list[Any]]
@@ -32,6 +49,12 @@ Rows = dict[int, list[Any]]
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture
+def persistent() -> Iterator[RedisServer]:
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        yield server
 
 
 @pytest.fixture
@@ -101,6 +124,36 @@ def test_a_job_goes_on_in_its_folder_on_another_number_of_workers(tmp_path: Path
     assert anew.finish() == 1
     assert "holds the files of another run" in anew.summary["error"]
     assert written(out) == wanted()
+
+
+@pytest.mark.fault(22, "SIGKILL of workers between two Redis Streams")
+@pytest.mark.parametrize("delivery", ["eager", "committed"])
+def test_streams_of_workers_killed_again_and_again(
+    tmp_path: Path, delivery: str, kills: int, persistent: RedisServer, struck: Struck
+) -> None:
+    """What is counted is entries of the stream that is written, by number and epoch."""
+    rows = 400 * kills
+    with persistent.client() as client, client.pipeline() as pipeline:
+        for number in range(rows):
+            pipeline.xadd(f"in-{number % 3}", {"number": number})
+        pipeline.execute()
+    job = write_job(tmp_path, STREAMS)
+    more = ["-a", f"url={persistent.url}", "-a", f"delivery={delivery}"]
+    run = Running(job, *options(tmp_path), *more, limit_s=90 + 10 * kills)
+    random = Random(delivery)
+    for kill in range(kills):
+        run.until(1 + 8 * kill + random.randrange(8))
+        engines = run.engines()
+        struck.times += run.kill(*random.sample(engines, min(1, len(engines))))
+    assert run.finish() == 0, run.errors
+    with persistent.client() as client:
+        entries: Any = client.xrange("out")
+    got = Counter((int(fields[b"number"]), int(fields[b"_epoch"])) for _, fields in entries)
+    want = Counter((number, number // 30) for number in range(rows))
+    if delivery == "eager":
+        got = Counter(got.keys())
+    struck.compare({("out", 0): sorted(map(list, got.elements()))}, {("out", 0): sorted(map(list, want.elements()))})
+    assert run.summary["recovery"]["restarts"] >= 1
 
 
 def test_committed_delivery_without_checkpoints_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ which another reader goes on. A sink takes whole epochs (`limnad.connectors.exac
 graphs, workers, schedules.
 """
 
-from limnad.connectors.epochs import EpochRule, by_file, by_size, by_time
+from limnad.connectors.epochs import EpochRule, by_file, by_rows, by_size, by_time
 from limnad.connectors.exactly_once import (
     Covered,
     Delivery,
@@ -46,6 +46,7 @@ __all__ = [
     "TextFiles",
     "Writer",
     "by_file",
+    "by_rows",
     "by_size",
     "by_time",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from limnad.connectors.exactly_once import Delivery, Sink, Target
@@ -159,6 +160,25 @@ class Stream:
         empty = self._empty()
         self._then(name, lambda: Sink(empty, make_target, delivery), outputs=0)
 
+    def write_redis(self, url: str, stream: str, *, maxlen: int | None = None, delivery: Delivery = "eager") -> None:
+        """Appends every epoch's rows to a Redis Stream, with their epoch in the field ``_epoch``.
+
+        Args:
+            url: Of the Redis.
+            stream: The stream's key. A row's columns are an entry's fields, a record is JSON in the field ``value``.
+            maxlen: About how many entries the stream keeps; None: all.
+            delivery: See `to_sink`.
+
+        Raises:
+            GraphError: The stream is in a loop, or another sink of the job writes there.
+            JobError: The URL or a column makes no sense, or ``limnad[redis]`` is not installed.
+        """
+        module, empty = extra("redis", "limnad.connectors.redis_streams"), self._empty()
+        schema = getattr(empty, "schema", None)
+        self.to_sink(
+            f"write redis {stream}", lambda: module.RedisTarget(url, stream, schema, maxlen), delivery=delivery
+        )
+
     def _check_outside_loops(self, deed: str) -> None:
         if self.context is not None:
             raise GraphError(
@@ -210,6 +230,18 @@ class Probe:
         wanted = (time,) if isinstance(time, int) else time
         frontier = self._frontier(self.name)
         return frontier is not None and not any(less_equal(element, wanted) for element in frontier)
+
+
+def extra(name: str, module: str) -> Any:
+    """A module that needs packages which are installed on demand.
+
+    Raises:
+        JobError: They are not.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise JobError(f"this needs a package that is not installed: pip install 'limnad[{name}]'") from error
 
 
 def check_callable(what: str, value: object) -> None:

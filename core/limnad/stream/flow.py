@@ -16,7 +16,7 @@ from limnad.connectors.hand import HandFed
 from limnad.connectors.lists import ListSource
 from limnad.connectors.splits import Paths
 from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
-from limnad.stream.base import Probe, Stream, contexts_of
+from limnad.stream.base import Probe, Stream, contexts_of, extra
 from limnad.stream.frames import FrameStream, SchemaLike
 from limnad.stream.fusion import fuse
 from limnad.stream.loop import Loop
@@ -158,6 +158,39 @@ class Flow:
     def _read_files(self, source: Any, name: str) -> FrameStream:
         schema: pl.Schema = source.schema
         return self.read(source, self.unique(name), schema)
+
+    @overload
+    def read_redis(
+        self, url: str, streams: str | Sequence[str], schema: None = None, *, name: str = "redis", **options: Any
+    ) -> RecordStream[Any]: ...
+    @overload
+    def read_redis(
+        self, url: str, streams: str | Sequence[str], schema: SchemaLike, *, name: str = "redis", **options: Any
+    ) -> FrameStream: ...
+    def read_redis(
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: SchemaLike | None = None,
+        *,
+        name: str = "redis",
+        **options: Any,
+    ) -> RecordStream[Any] | FrameStream:
+        """Entries of Redis Streams. Options: see `limnad.connectors.redis_streams.RedisStreams`.
+
+        Args:
+            url: Of the Redis.
+            streams: The streams' keys.
+            schema: Fields and types: then rows are frames; without, dicts of texts.
+            name: The input's name.
+            options: ``epochs``, ``batch_rows``, ``follow``.
+
+        Raises:
+            JobError: The URL or the schema makes no sense, or ``limnad[redis]`` is not installed.
+        """
+        RedisStreams = extra("redis", "limnad.connectors.redis_streams").RedisStreams  # noqa: N806 - it is a class
+        fixed = None if schema is None else pl.Schema(schema)
+        return self.read(RedisStreams(url, streams, schema=fixed, **options), self.unique(name), fixed)
 
     def generate(self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Any) -> FrameStream:
         """Rows that a seeded function makes, for load and for tests. Options: see `limnad.connectors.Generator`."""
