@@ -11,7 +11,8 @@ import limnad
 import limnad_worker
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
-from limnad.errors import InputError, JobError, LimnadError
+from limnad.connectors import LostOutput
+from limnad.errors import ClusterError, InputError, JobError, LimnadError
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
@@ -34,7 +35,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 traceback=user_traceback(cause),
                 stage=error.stage,
                 time=error.time or (),
-                fault="job",
+                fault=_fault_of(cause),
             )
         case SourceFailure():
             cause = error.__cause__ or error
@@ -43,7 +44,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 f"worker {worker}.",
                 traceback="" if isinstance(cause, (InputError, OSError)) else user_traceback(cause),
                 stage=error.stage,
-                fault="job",
+                fault=_fault_of(cause),
             )
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
@@ -57,6 +58,11 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 traceback=user_traceback(error),
                 fault="job",
             )
+
+
+def _fault_of(cause: BaseException) -> str:
+    """What is away now may be there in a new generation; what is wrong with the job stays so."""
+    return "engine" if isinstance(cause, ClusterError) and not isinstance(cause, LostOutput) else "job"
 
 
 def user_traceback(error: BaseException) -> str:

@@ -24,8 +24,8 @@ def encode_frame(frame: pl.DataFrame) -> bytes:
     for name, dtype in frame.schema.items():
         _check_dtype(name, dtype)
     sink = io.BytesIO()
-    # Polars locks a frame while it writes it, lets go of the GIL, and needs that to hand out the bytes: a thread that has
-    # the GIL and asks the same frame for its height would wait for ever. A checkpoint writes frames that are in use.
+    # Polars locks a frame while it writes it, lets go of the GIL, and needs that to hand out the bytes: a thread that
+    # has the GIL and asks the same frame for its height would wait for ever. A checkpoint writes frames in use.
     frame.clone().write_ipc_stream(sink)
     return sink.getvalue()
 

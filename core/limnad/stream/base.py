@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -177,6 +177,38 @@ class Stream:
         schema = getattr(empty, "schema", None)
         self.to_sink(
             f"write redis {stream}", lambda: module.RedisTarget(url, stream, schema, maxlen), delivery=delivery
+        )
+
+    def write_kafka(
+        self,
+        servers: str,
+        topic: str,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "eager",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Sends every epoch's rows to a Kafka topic as JSON, in transactions, with their epoch in the header ``epoch``.
+
+        Args:
+            servers: ``"HOST:PORT,..."``.
+            topic: Its name; it exists. Consumers read it with ``isolation.level=read_committed``.
+            key: The column (of records: the field) whose text is the message's key.
+            delivery: See `to_sink`.
+            options: librdkafka's own.
+
+        Raises:
+            GraphError: The stream is in a loop, or another sink of the job writes there.
+            JobError: There is no such column, or ``limnad[kafka]`` is not installed.
+        """
+        module, empty = extra("kafka", "limnad.connectors.kafka"), self._empty()
+        records = isinstance(empty, list)
+        if key is not None and not records and key not in empty.columns:
+            raise JobError(f"there is no column {key!r} to be the key; there are {', '.join(empty.columns)}")
+        self.to_sink(
+            f"write kafka {topic}",
+            lambda: module.KafkaTarget(servers, topic, key, records=records, options=options),
+            delivery=delivery,
         )
 
     def _check_outside_loops(self, deed: str) -> None:

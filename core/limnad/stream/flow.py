@@ -192,6 +192,35 @@ class Flow:
         fixed = None if schema is None else pl.Schema(schema)
         return self.read(RedisStreams(url, streams, schema=fixed, **options), self.unique(name), fixed)
 
+    @overload
+    def read_kafka(
+        self, servers: str, topic: str, schema: None = None, *, name: str = "kafka", **options: Any
+    ) -> RecordStream[Any]: ...
+    @overload
+    def read_kafka(
+        self, servers: str, topic: str, schema: SchemaLike, *, name: str = "kafka", **options: Any
+    ) -> FrameStream: ...
+    def read_kafka(
+        self, servers: str, topic: str, schema: SchemaLike | None = None, *, name: str = "kafka", **options: Any
+    ) -> RecordStream[Any] | FrameStream:
+        """Messages of a Kafka topic. Options: see `limnad.connectors.kafka.KafkaTopic`.
+
+        Args:
+            servers: ``"HOST:PORT,..."``.
+            topic: Its name.
+            schema: Columns and types of JSON objects, then rows are frames; without, dicts of ``key`` and ``value``.
+            name: The input's name.
+            options: ``epochs``, ``batch_rows``, ``follow``, and librdkafka's own as ``options``.
+
+        Raises:
+            InputError: There is no such topic.
+            ClusterError: No broker answers.
+            JobError: ``limnad[kafka]`` is not installed.
+        """
+        KafkaTopic = extra("kafka", "limnad.connectors.kafka").KafkaTopic  # noqa: N806 - it is a class
+        fixed = None if schema is None else pl.Schema(schema)
+        return self.read(KafkaTopic(servers, topic, schema=fixed, **options), self.unique(name), fixed)
+
     def generate(self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Any) -> FrameStream:
         """Rows that a seeded function makes, for load and for tests. Options: see `limnad.connectors.Generator`."""
         return self._read_files(Generator(make, **options), name)
