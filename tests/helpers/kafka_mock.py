@@ -11,25 +11,22 @@ from contextlib import closing
 from typing import Any, Self
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 WAIT_S = 60.0
 """For an answer; a loaded machine may take a while."""
 
 
 class KafkaMock:
-    """One broker; a topic comes into being, with four partitions, when it is first asked for."""
+    """One broker."""
 
     def __init__(self) -> None:
         self._owner: Any = Producer({"bootstrap.servers": "-", "test.mock.num.brokers": 1, "log_level": 0})
         (broker,) = self._owner.list_topics(timeout=WAIT_S).brokers.values()
         self.servers = f"{broker.host}:{broker.port}"
 
-    def create(self, topic: str, partitions: int = 4) -> None:
-        """A topic that is there when it returns."""
-        admin: Any = AdminClient({"bootstrap.servers": self.servers})
-        (created,) = admin.create_topics([NewTopic(topic, partitions)]).values()
-        created.result(WAIT_S)
+    def create(self, topic: str) -> None:
+        """A topic of four partitions, which is there when it returns."""
+        assert self._owner.list_topics(topic, timeout=WAIT_S).topics[topic].error is None
 
     def send(self, topic: str, values: Sequence[bytes], partition: int = 0) -> None:
         """Messages, which are there when it returns."""
@@ -44,12 +41,8 @@ class KafkaMock:
         with closing(Consumer(settings)) as consumer:
             for partition in sorted(consumer.list_topics(topic, timeout=WAIT_S).topics[topic].partitions):
                 consumer.assign([TopicPartition(topic, partition, 0)])
-                ended = False
-                while not ended:
-                    heard = consumer.consume(1_000, timeout=WAIT_S)
-                    assert heard
-                    found += [message for message in heard if message.error() is None]
-                    ended = heard[-1].error() is not None
+                while (message := consumer.poll(WAIT_S)) is not None and message.error() is None:
+                    found.append(message)
         return found
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.faults import Struck
+from tests.helpers.kafka_mock import KafkaMock
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.running import LIMNAD, Running
 from tests.helpers.totals import JOB, expected, options, stopped, write_job
@@ -38,6 +39,21 @@ STREAMS = """
         rows = flow.read_redis(url, names, {"number": pl.Int64}, epochs=by_rows(10), follow=False)
         moved = rows.partition_by("number").map_batches(work)
         moved.write_redis(url, "out", delivery=delivery)
+        moved.to_records().count().output("moved")
+"""
+
+TOPICS = """
+    import polars as pl
+    from limnad.connectors import by_rows
+
+    def work(frame):
+        sum(range(400_000))  # Long enough that a kill finds the job at it.
+        return frame
+
+    def job(flow, servers: str):
+        rows = flow.read_kafka(servers, "in", {"number": pl.Int64}, epochs=by_rows(10), follow=False)
+        moved = rows.partition_by("number").map_batches(work)
+        moved.write_kafka(servers, "out", delivery="committed")
         moved.to_records().count().output("moved")
 """
 
@@ -153,6 +169,28 @@ def test_streams_of_workers_killed_again_and_again(
     if delivery == "eager":
         got = Counter(got.keys())
     struck.compare({("out", 0): sorted(map(list, got.elements()))}, {("out", 0): sorted(map(list, want.elements()))})
+    assert run.summary["recovery"]["restarts"] >= 1
+
+
+@pytest.mark.fault(23, "SIGKILL of workers between two Kafka topics")
+def test_topics_of_workers_killed_again_and_again(tmp_path: Path, kills: int, struck: Struck) -> None:
+    """Committed delivery; the mock shows what Kafka would hide of a broken transaction, and still each row is there once."""
+    rows = 400 * kills
+    with KafkaMock() as kafka:
+        kafka.create("in")
+        kafka.create("out")
+        for partition in range(4):
+            values = [json.dumps({"number": number}).encode() for number in range(partition, rows, 4)]
+            kafka.send("in", values, partition)
+        job = write_job(tmp_path, TOPICS)
+        run = Running(job, *options(tmp_path), "-a", f"servers={kafka.servers}", limit_s=90 + 10 * kills)
+        for kill in range(kills):
+            run.until(1 + 8 * kill)
+            struck.times += run.kill(*run.engines()[:1])
+        assert run.finish() == 0, run.errors
+        messages = kafka.messages("out")
+    got = Counter(json.loads(message.value() or b"")["number"] for message in messages)
+    struck.compare({("out", 0): sorted(got.elements())}, {("out", 0): list(range(rows))})
     assert run.summary["recovery"]["restarts"] >= 1
 
 

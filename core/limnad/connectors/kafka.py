@@ -383,32 +383,43 @@ class KafkaTarget:
                 floor[partition] = min(offset, floor.get(partition, offset))
         found: set[bytes] = set()
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:
-            for partition in consumer.list_topics(self._topic, timeout=PATIENCE_S).topics[self._topic].partitions:
-                found |= self._headers(consumer, partition, floor.get(partition))
+            left = self._stretches(consumer, floor)
+            consumer.assign([TopicPartition(self._topic, partition, at) for partition, (at, _) in left.items()])
+            while left:
+                for message in _heard(consumer, self._topic):
+                    partition, at = message.partition() or 0, message.offset() or 0
+                    if message.error() is None:
+                        headers: Any = message.headers() or []
+                        found.update(value for name, value in headers if name == HEADER)
+                        at += 1
+                    if partition in left and at >= left[partition][1]:
+                        del left[partition]
         return found
 
-    def _headers(self, consumer: Consumer, partition: int, floor: int | None) -> set[bytes]:
-        low, high = _watermarks(consumer, self._topic, partition)
-        at = low if floor is None else floor
-        if at < low:
-            raise LostOutput(
-                f"the topic {self._topic!r} has deleted messages that would tell whether rows of the checkpoint were "
-                "sent: keep them for longer than a job may stand still, or start the job anew"
-            )
-        found: set[bytes] = set()
-        consumer.assign([TopicPartition(self._topic, partition, at)])
-        while at < high:
-            heard = consumer.consume(10_000, timeout=PATIENCE_S)
-            if not heard:
-                raise ClusterError(f"the Kafka of the topic {self._topic!r} does not answer: see what holds it up")
-            for message in heard:
-                error, offset = message.error(), message.offset() or 0
-                if error is None:
-                    headers: Any = message.headers() or []
-                    found.update(value for name, value in headers if name == HEADER)
-                    at = offset + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    at = max(at, offset)
-                elif error.fatal() or not error.retriable():
-                    raise KafkaException(error)
+    def _stretches(self, consumer: Consumer, floor: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+        """For each partition that has something behind its floor, from where to where that is."""
+        found = {}
+        for partition in consumer.list_topics(self._topic, timeout=PATIENCE_S).topics[self._topic].partitions:
+            low, high = _watermarks(consumer, self._topic, partition)
+            start = floor.get(partition, low)
+            if start < low:
+                raise LostOutput(
+                    f"the topic {self._topic!r} has deleted messages that would tell whether rows of the checkpoint "
+                    "were sent: keep them for longer than a job may stand still, or start the job anew"
+                )
+            if start < high:
+                found[partition] = (start, high)
         return found
+
+
+def _heard(consumer: Consumer, topic: str) -> list[Message]:
+    """Messages, and the ends of partitions; waits for the first."""
+    first = consumer.poll(PATIENCE_S)  # `consume` would wait for as many as it is asked for.
+    if first is None:
+        raise ClusterError(f"the Kafka of the topic {topic!r} does not answer: see what holds it up")
+    heard = [first, *consumer.consume(10_000, timeout=0)]
+    for message in heard:
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+            raise KafkaException(error)
+    return heard
