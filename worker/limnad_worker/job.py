@@ -11,6 +11,7 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -111,6 +112,7 @@ class Job:
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
+        self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -234,6 +236,7 @@ class Job:
             arguments=self.request.arguments,
             workers=self.workers,
             worker=worker,
+            identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
@@ -355,8 +358,6 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.is_last(checkpoint):
-            await self.tell_leader(leader.Concluded())
         await self.notify()
 
     async def _lost(self, why: str) -> None:
@@ -415,13 +416,20 @@ class Job:
             case "output":
                 self.outputs.add(message.output)
                 await self.notify()
-            case "stored" if self._saving is not None:
-                await self._saving.stored(worker, message.stored)
-            case "not_stored" if self._saving is not None:
-                await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
                 self._feeder.pushed(message.pushed)
                 await self.notify()
+            case _ if self._saving is not None:
+                await self._saved(self._saving, worker, message)
+
+    async def _saved(self, saving: Saving, worker: int, message: wire.FromEngine) -> None:
+        match message.WhichOneof("message"):
+            case "stored":
+                await saving.stored(worker, message.stored)
+            case "not_stored":
+                await saving.not_stored(worker, message.not_stored)
+            case "released" if saving.is_last(message.released.checkpoint):
+                await self.tell_leader(leader.Concluded(worker))
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
