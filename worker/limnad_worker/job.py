@@ -423,13 +423,11 @@ class Job:
                 await self._saved(self._saving, worker, message)
 
     async def _saved(self, saving: Saving, worker: int, message: wire.FromEngine) -> None:
-        match message.WhichOneof("message"):
-            case "stored":
-                await saving.stored(worker, message.stored)
-            case "not_stored":
-                await saving.not_stored(worker, message.not_stored)
-            case "released" if saving.is_last(message.released.checkpoint):
+        if message.HasField("released"):
+            if saving.is_last(message.released.checkpoint):
                 await self.tell_leader(leader.Concluded(worker))
+        else:
+            await saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:

@@ -110,14 +110,21 @@ class Saving:
         """
         return self._last is not None and checkpoint >= self._last
 
-    async def stored(self, worker: int, stored: wire.Stored) -> None:
+    async def told(self, worker: int, message: wire.FromEngine) -> None:
+        """An engine has stored its part, or could not."""
+        if message.HasField("stored"):
+            await self._stored(worker, message.stored)
+        elif message.HasField("not_stored"):
+            await self._not_stored(worker, message.not_stored)
+
+    async def _stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
         if stored.checkpoint == self._machine.current:
             self._phases[worker] = stored.phases
         self._published.setdefault(stored.checkpoint, {}).update(stored.published)
         await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
 
-    async def not_stored(self, worker: int, told: wire.NotStored) -> None:
+    async def _not_stored(self, worker: int, told: wire.NotStored) -> None:
         """An engine could not store its part."""
         reason = f"worker {worker} could not store its part: {told.reason}"
         await self._carry_out(self._machine.failed(told.checkpoint, reason, time.monotonic()))
