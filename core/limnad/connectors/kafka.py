@@ -274,6 +274,7 @@ class KafkaTarget:
             ClusterError: No broker answers, or there is no such topic.
         """
         self._writer = writer
+        self._prefix = f"{writer.job}/{writer.stage}/"
         self._producer = self._register(writer.worker)
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:
             found = consumer.list_topics(self._topic, timeout=PATIENCE_S).topics[self._topic]
@@ -282,8 +283,12 @@ class KafkaTarget:
             for partition in found.partitions:
                 _, self._floor[partition] = _watermarks(consumer, self._topic, partition)
 
+    def place(self) -> dict[int, int]:
+        """See `Target.place`: by partition, an offset before all that will be sent from now on."""
+        return dict(self._floor)
+
     def stage(self, epoch: int, batch: Any) -> tuple[dict[int, int], list[Row]]:
-        """See `Target.stage`: the rows themselves, and a place in the topic that they will stand behind."""
+        """See `Target.stage`: the rows themselves, and the place that they will stand behind."""
         del epoch
         if self._records:
             rows = [(self._key_of(record), json.dumps(record, default=str).encode()) for record in batch]
@@ -293,7 +298,7 @@ class KafkaTarget:
             rows = [
                 (None if key is None else key.encode(), value.encode()) for key, value in zip(keys, values, strict=True)
             ]
-        return dict(self._floor), rows
+        return self.place(), rows
 
     def _key_of(self, record: Any) -> bytes | None:
         return None if self._key is None else str(record[self._key]).encode()
@@ -307,7 +312,7 @@ class KafkaTarget:
         """
         before = [each for each in staged if each.generation != self._writer.generation]
         self._fence({each.worker for each in before})
-        sent = self._sent(before) if before else set()
+        sent = self._sent([each.content[0] for each in before]) if before else set()
         missing = [
             (header, each.epoch, row)
             for each in staged
@@ -318,10 +323,28 @@ class KafkaTarget:
             self._send(missing)
 
     def discard(self, covered: Covered | None, *, shown: bool) -> None:
-        """See `Target.discard`: what was sent cannot be taken back, and what was not, will not be."""
-        del shown
-        if covered is not None:
-            self._fence({worker for worker in covered.epochs if self._writer.looks_after(worker)})
+        """See `Target.discard`.
+
+        Raises:
+            LostOutput: What was sent cannot be taken back; or it cannot be known what was.
+            ClusterError: Kafka refuses.
+        """
+        if covered is None:
+            return
+        workers = {worker for worker in covered.epochs if self._writer.looks_after(worker)}
+        self._fence(workers)
+        if shown:
+            return
+        ours = self._prefix.encode()
+        for header in self._sent([covered.places[worker] for worker in workers]):
+            if header.startswith(ours):
+                generation, worker, epoch, _ = map(int, header.removeprefix(ours).split(b"/"))
+                if worker in workers and not covered.covers(generation, worker, epoch):
+                    raise LostOutput(
+                        f"the topic {self._topic!r} holds epoch {epoch} of generation {generation}, of which the "
+                        "checkpoint that was restored knows nothing: going on would repeat it. Bring the newest "
+                        "checkpoint back, or start the job anew"
+                    )
 
     def _register(self, worker: int) -> Producer:
         """The newest producer of that worker's rows; what an older one has not committed is aborted."""
@@ -343,9 +366,7 @@ class KafkaTarget:
             self._register(worker)
 
     def _header(self, staged: Staged, number: int) -> bytes:
-        writer = self._writer
-        place = f"{staged.generation}/{staged.worker}/{staged.epoch}/{number}"
-        return f"{writer.job}/{writer.stage}/{place}".encode()
+        return f"{self._prefix}{staged.generation}/{staged.worker}/{staged.epoch}/{number}".encode()
 
     def _send(self, messages: Sequence[tuple[bytes, int, Row]]) -> None:
         with _explained(self._topic):
@@ -375,11 +396,11 @@ class KafkaTarget:
         if error is None and partition is not None and offset is not None:
             self._floor[partition] = max(self._floor.get(partition, 0), offset + 1)
 
-    def _sent(self, staged: Sequence[Staged]) -> set[bytes]:
-        """The headers of all messages that stand behind where the topic was when the rows were staged."""
+    def _sent(self, places: Sequence[Mapping[int, int]]) -> set[bytes]:
+        """The headers of all messages that stand behind one of these places."""
         floor: dict[int, int] = {}
-        for each in staged:
-            for partition, offset in each.content[0].items():
+        for place in places:
+            for partition, offset in place.items():
                 floor[partition] = min(offset, floor.get(partition, offset))
         found: set[bytes] = set()
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:

@@ -320,6 +320,9 @@ class RedisTarget:
         # The braces keep the two keys together in a Redis Cluster.
         self._state = f"limnad:{{{self._stream}}}:{writer.job}:{writer.stage}"
 
+    def place(self) -> None:
+        """See `Target.place`."""
+
     def stage(self, epoch: int, batch: Any) -> list[list[bytes]]:
         """See `Target.stage`: the rows themselves, each as fields and values in turn."""
         head = [EPOCH_FIELD.encode(), str(epoch).encode()]
