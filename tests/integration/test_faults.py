@@ -70,7 +70,7 @@ def kill_one(run: Running, random: Random) -> int:
 @pytest.mark.parametrize("delivery", ["eager", "committed"])
 def test_workers_killed_again_and_again(job: str, tmp_path: Path, delivery: str, kills: int, struck: Struck) -> None:
     epochs = 30 * kills
-    run = Running(job, *options(tmp_path), "--delivery", delivery, "-a", f"epochs={epochs}", limit_s=90 + 10 * kills)
+    run = Running(job, *options(tmp_path), "--delivery", delivery, "-a", f"epochs={epochs}", limit_s=240 + 10 * kills)
     random = Random(delivery)
     for kill in range(kills):
         run.until(1 + 20 * kill + random.randrange(20))
@@ -92,12 +92,12 @@ def test_a_worker_killed_before_the_first_checkpoint(job: str, tmp_path: Path, s
 @pytest.mark.parametrize("delivery", ["eager", "committed"])
 def test_somebody_killed_at_each_step_of_checkpoints(job: str, delivery: str, kills: int, struck: Struck) -> None:
     """Each step is seen as a command that Redis executes; 7 and 11 commands apart, strikes come to all of them."""
-    random, epochs = Random(delivery), 40 * kills
+    random, epochs = Random(delivery), 60 * kills
     with RedisServer(appendonly="yes", appendfsync="always") as server, server.client() as client:
         with client.monitor() as monitor:
             store = ["-w", "2", "--store", server.url, "--checkpoint", "50ms", "--max-restarts", "1000"]
             more = ["--delivery", delivery, "-a", f"epochs={epochs}"]
-            run = Running(job, *store, *more, limit_s=90 + 10 * kills)
+            run = Running(job, *store, *more, limit_s=240 + 10 * kills)
             for kill in range(kills):
                 for _ in range(7 if kill % 2 else 11):
                     monitor.next_command()
@@ -121,7 +121,7 @@ def test_workers_killed_while_they_restore(job: str, tmp_path: Path, struck: Str
         struck.times += run.kill(*list(new)[:1])
         before |= new
     struck.check(run, expected())
-    assert run.summary["recovery"]["restarts"] >= 3
+    assert run.summary["recovery"]["restarts"] >= 2  # Two of the three may have been of one generation.
 
 
 @pytest.mark.fault(5, "all workers at once")
@@ -169,7 +169,8 @@ def server_of(relay: Relay, pid: int) -> str:
     """The address on which a process is served, of those that are connected to."""
     listening = {
         str(int(line.split()[1].rpartition(":")[2], 16))
-        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
         if f"socket:[{line.split()[9]}]" in sockets(pid) and line.split()[3] == "0A"
     }
     return next(target for target in relay.targets() if target.rpartition(":")[2] in listening)
@@ -410,7 +411,7 @@ def test_a_kill_finds_loops_at_work(tmp_path: Path, kills: int, struck: Struck) 
     job = write_job(tmp_path, LOOPS)
     plain = Running(job, "-w", "1")
     assert plain.finish() == 0
-    run = Running(job, *options(tmp_path, every="20ms"), limit_s=90 + 10 * kills)
+    run = Running(job, *options(tmp_path, every="20ms"), limit_s=240 + 10 * kills)
     random = Random(kills)
     for kill in range(kills):
         run.until(kill + 1)

@@ -24,9 +24,13 @@ from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
+from limnad_worker.feeding import Surroundings as Fed
+from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -75,32 +79,39 @@ class Job:
         workers: How many engines.
         engines: Where they come from.
         vault: Its store; None: a worker that is lost ends the job.
+        trace: Where its traces go; None: nowhere.
     """
 
     def __init__(
-        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
+        self,
+        name: str,
+        request: jobs_pb2.SubmitRequest,
+        workers: int,
+        engines: Engines,
+        vault: Vault | None,
+        trace: JobTrace | None = None,
     ) -> None:
         self.name = name
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(job=name, durable=vault is not None)
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
         self.state = leader.State.STARTING
         self.recovering = False
         self.generation = 0
+        self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
+        self._feeder = self._make_feeder(vault)
         self._run = leader.Run(workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
-        self._pushes: dict[int, asyncio.Future[str]] = {}
-        self._next_push = 0
         self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
 
@@ -126,7 +137,11 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.watch.begins(self.generation, self.workers, self._restore)
         self.engines = await self._source.take(self, self.workers)
+        if self.state.ended:
+            self._let_go()
+            return
         for worker, engine in enumerate(self.engines):
             if engine.address:
                 await self.tell_leader(leader.Attached(worker, engine.address))
@@ -145,7 +160,7 @@ class Job:
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
-                return True
+                return not self.state.ended
         return False
 
     async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
@@ -172,10 +187,12 @@ class Job:
                 continue
             self._restore = self.view.checkpoint = number
             run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
+            self._feeder.restored(record)
             return
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
+        self._feeder.restored(None)
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -201,7 +218,8 @@ class Job:
                 case leader.SendStop(worker):
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
-                    self.engines[worker].process.kill()
+                    for engine in self.engines[worker : worker + 1]:  # None, from one generation to the next.
+                        engine.process.kill()
                 case leader.Conclude():
                     assert self._saving is not None
                     await self._saving.conclude()
@@ -222,6 +240,7 @@ class Job:
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
+            traceparent=self.watch.traceparent,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -243,6 +262,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                self.watch.lost(failure)
                 self._source.keep(self._restart())
                 return
             failure = verdict
@@ -252,12 +272,17 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self.watch.running()
+            self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
 
     async def _end(self, state: leader.State, failure: leader.Failure | None) -> None:
+        if self.state.ended:
+            return
         self.state, self.failure, self.recovering = state, failure, False
+        self.watch.ended(state, failure)
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -266,10 +291,11 @@ class Job:
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
-        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
-        for waiting in waiters:
+        over = f"the job has ended: it is {state.value}"
+        self._feeder.finish(over)
+        for waiting in self._asked:
             if not waiting.done():
-                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+                waiting.set_exception(Refused(over))
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -319,6 +345,7 @@ class Job:
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
+        self._feeder.lose()
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
@@ -346,10 +373,24 @@ class Job:
             graph=lambda: run.built_graph,
             send_all=self._send_all,
             keep=self._source.keep,
+            made=self._feeder.made,
             committed=self._committed,
+            concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
+            retained=self._feeder.retained,
             lost=self._lost,
+            saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
+
+    def _make_feeder(self, vault: Vault | None) -> Feeder:
+        around = Fed(
+            view=self.view,
+            tell=lambda push: self._send(0, push=push),
+            keep=self._source.keep,
+            notify=self.notify,
+            lost=self._lost,
+        )
+        return DirectFeeder(around) if vault is None else LoggedFeeder(vault, around)
 
     # -- what engines say ----------------------------------------------------------------------------------------------
 
@@ -361,6 +402,7 @@ class Job:
         match message.WhichOneof("message"):
             case "built":
                 self._built(message.built)
+                self.watch.metrics.built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
                 await self.tell_leader(built)
@@ -369,29 +411,17 @@ class Job:
             case "failed":
                 await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
             case "status":
+                self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
                 await self.notify()
             case "output":
                 self.outputs.add(message.output)
                 await self.notify()
             case "pushed":
-                self._pushed(message.pushed)
+                self._feeder.pushed(message.pushed)
+                await self.notify()
             case _ if self._saving is not None:
-                await self._saved(self._saving, worker, message)
-
-    async def _saved(self, saving: Saving, worker: int, message: wire.FromEngine) -> None:
-        match message.WhichOneof("message"):
-            case "stored":
-                await saving.stored(worker, message.stored)
-            case "not_stored":
-                await saving.not_stored(worker, message.not_stored)
-            case "released" if saving.is_last(message.released.checkpoint):
-                await self.tell_leader(leader.Concluded(worker))
-
-    def _pushed(self, pushed: wire.Pushed) -> None:
-        waiting = self._pushes.pop(pushed.request, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pushed.error)
+                await self._saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -412,6 +442,8 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
@@ -422,32 +454,39 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+
+        Raises:
+            Refused: It was not taken.
+        """
+        await self._wait_for_inputs(request.push.input)
+        return await self._feeder.push(request)
+
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """The newest number under which a producer's pushes to an input are durable.
+
+        Raises:
+            Refused: The job has no store, or has no such input, or has ended before that was known.
+        """
+        await self._wait_for_inputs(name)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self._feeder.last_sequence(name, producer) is not None or self.state.ended
+            )
+        sequence = self._feeder.last_sequence(name, producer)
+        if sequence is None:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return sequence
+
+    async def _wait_for_inputs(self, name: str) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
-        if self.state.ended:
-            return f"the job has ended: it is {self.state.value}"
-        if push.input not in self.view.inputs:
+        if name not in self.view.inputs:
+            if self.state.ended:
+                raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        try:
-            return await answer
-        except Refused as refused:
-            return str(refused)
-
-
-class Refused(Exception):
-    """What a client asked for cannot be had; says why."""
+            raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

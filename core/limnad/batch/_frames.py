@@ -24,8 +24,8 @@ def encode_frame(frame: pl.DataFrame) -> bytes:
     for name, dtype in frame.schema.items():
         _check_dtype(name, dtype)
     sink = io.BytesIO()
-    # Polars locks a frame while it writes it, lets go of the GIL, and needs that to hand out the bytes: a thread that
-    # has the GIL and asks the same frame for its height would wait for ever. A checkpoint writes frames in use.
+    # Of a clone, which shares all data: a frame that is being written is locked, and each write waits for Python's own
+    # lock. Whoever holds that, and only looks at the frame, would wait for ever: a checkpoint's frames are both.
     frame.clone().write_ipc_stream(sink)
     return sink.getvalue()
 

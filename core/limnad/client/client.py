@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 
-from limnad.batch import decode, encode
-from limnad.errors import ClusterError, JobError, JobFailed
-from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad.batch import decode
+from limnad.client.inputs import Input
+from limnad.client.status import JobStatus, status_of
+from limnad.client.translation import translated, translated_stream
+from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
 _OPTIONS = [
     # An agent that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
@@ -25,31 +25,6 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
-
-_ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """What went through one stage so far, on all workers together.
-
-    Attributes:
-        name: The stage.
-        label: What a table shows.
-        kind: ``"input"``, ``"compute"``, ``"ingress"``, ``"egress"`` or ``"feedback"``.
-        rows_in: Rows received.
-        rows_out: Rows sent.
-        busy_s: Seconds in callbacks, summed over the workers.
-    """
-
-    name: str
-    label: str
-    kind: str
-    rows_in: int
-    rows_out: int
-    busy_s: float
 
 
 @dataclass(frozen=True)
@@ -97,84 +72,6 @@ class Checkpointing:
         }
 
 
-@dataclass(frozen=True)
-class RecoveryStatus:
-    """What became of a job's checkpoints and workers.
-
-    Attributes:
-        generation: Which run of the job this is.
-        restarts: How often it was started again since it was submitted.
-        last_fault: Why, the last time.
-        checkpoint: The newest durable one; None: there is none.
-        committed: How many have become durable.
-        dropped: How many have been given up.
-        last_drop: Why, the last time.
-        halted_s: Seconds that the slowest worker stood still for the newest one.
-        stored_s: Seconds that the slowest worker took to store it, running on.
-        stored_bytes: What all workers stored for it.
-    """
-
-    generation: int
-    restarts: int
-    last_fault: str
-    checkpoint: int | None
-    committed: int
-    dropped: int
-    last_drop: str
-    halted_s: float
-    stored_s: float
-    stored_bytes: int
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """How a job is doing.
-
-    Attributes:
-        state: ``"starting"``, ``"running"``, ``"recovering"``, ``"finished"``, ``"failed"`` or ``"cancelled"``.
-        epoch: The first epoch that is not complete; None before it is known and when all are.
-        starting_s: Seconds from the submission until the engines ran.
-        running_s: Seconds since then, or until the end.
-        stages: By stage, in the order of the flow.
-        queued_bytes: What waits undelivered, on all workers together.
-        in_flight_bytes: What was sent and has not arrived.
-        waiting_workers: Workers whose sources wait because too much is undelivered.
-        data_bytes: What workers sent each other.
-        progress_bytes: What of progress updates workers sent each other.
-        probes: For each probe the first epoch that is not complete there; None when all are.
-        outputs: The names of the job's outputs.
-        inputs: The names of its hand-fed inputs.
-        recovery: Checkpoints and restarts.
-        failure: Why it failed.
-    """
-
-    state: str
-    epoch: int | None
-    starting_s: float
-    running_s: float
-    stages: list[StageStatus]
-    queued_bytes: int
-    in_flight_bytes: int
-    waiting_workers: int
-    data_bytes: int
-    progress_bytes: int
-    probes: dict[str, int | None]
-    outputs: list[str]
-    inputs: list[str]
-    recovery: RecoveryStatus
-    failure: JobFailed | None = field(default=None, compare=False)
-
-    @property
-    def rows_in(self) -> int:
-        """Rows that sources have read."""
-        return sum(stage.rows_out for stage in self.stages if stage.kind == "input")
-
-    @property
-    def rows_out(self) -> int:
-        """Rows that have reached an output."""
-        return sum(stage.rows_in for stage in self.stages if stage.name.startswith(("output ", "write ", "subscribe")))
-
-
 class Client:
     """Speaks to the agent at an address.
 
@@ -219,8 +116,19 @@ class Client:
             accumulation=accumulation,
             **(checkpointing.fields() if checkpointing is not None else {}),
         )
-        answer = _translated(lambda: self._jobs.Submit(request))
-        return Job(answer.job, self._jobs)
+        answer = translated(lambda: self._jobs.Submit(request))
+        return Job(answer.job, self._jobs, durable=checkpointing is not None)
+
+    def job(self, name: str) -> Job:
+        """A job that somebody else has submitted.
+
+        Raises:
+            JobError: The agent has no job of that name.
+            ClusterError: The agent cannot be reached.
+        """
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=name)))
+        view = next(translated_stream(call))
+        return Job(name, self._jobs, durable=view.durable)
 
     def close(self) -> None:
         """Hangs up; jobs go on."""
@@ -234,17 +142,24 @@ class Client:
 
 
 class Job:
-    """A job that has been submitted."""
+    """A job that has been submitted.
 
-    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+    Args:
+        name: Its name at the agent.
+        jobs: The agent.
+        durable: Whether it has a store.
+    """
+
+    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub, *, durable: bool = False) -> None:
         self.name = name
         self._jobs = jobs
-        self._inputs: dict[str, Input] = {}
+        self._durable = durable
+        self._inputs: dict[tuple[str, str | None], Input] = {}
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
-        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name))
-        yield from map(_status, _translated_stream(call))
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name)))
+        yield from map(status_of, translated_stream(call))
 
     def status(self) -> JobStatus:
         """The job's status now."""
@@ -257,8 +172,8 @@ class Job:
         ones included.
         """
         request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
-        call = self._jobs.Subscribe(request)
-        for output in _translated_stream(call):
+        call = translated(lambda: self._jobs.Subscribe(request))
+        for output in translated_stream(call):
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
     def subscribe(self, output: str) -> Iterator[tuple[int, Any]]:
@@ -276,11 +191,17 @@ class Job:
         if status.failure is not None:
             raise status.failure
 
-    def input(self, name: str) -> Input:
-        """A hand-fed input of the job, to be fed from here."""
-        if name not in self._inputs:
-            self._inputs[name] = Input(self.name, name, self._jobs)
-        return self._inputs[name]
+    def input(self, name: str, producer: str | None = None) -> Input:
+        """A hand-fed input of the job, to be fed from here.
+
+        Args:
+            name: The input's.
+            producer: Who feeds it, so that the same program, started again, knows what it has pushed already; see
+                `Input.last_sequence`. One program at a time. None: somebody new.
+        """
+        if (name, producer) not in self._inputs:
+            self._inputs[name, producer] = Input(self.name, name, self._jobs, producer, durable=self._durable)
+        return self._inputs[name, producer]
 
     def wait(self) -> JobStatus:
         """Waits until the job has ended.
@@ -325,7 +246,7 @@ class Job:
         Raises:
             JobError: The job has no store, or has ended.
         """
-        answer = _translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
+        answer = translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
         return answer.checkpoint
 
     def rescale(self, workers: int) -> None:
@@ -335,140 +256,8 @@ class Job:
             JobError: The job has no store, has ended, or a stage's state cannot be spread over so many.
         """
         request = jobs_pb2.RescaleRequest(job=self.name, workers=workers)
-        _translated(lambda: self._jobs.Rescale(request))
+        translated(lambda: self._jobs.Rescale(request))
 
     def cancel(self) -> None:
         """Ends the job at once."""
-        _translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
-
-
-class Input:
-    """A hand-fed input of a running job (Naiad, section 4.1). Each call returns when the engine has taken it."""
-
-    def __init__(self, job: str, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
-        self._job = job
-        self._name = name
-        self._requests: SimpleQueue[jobs_pb2.PushRequest | None] = SimpleQueue()
-        self._answers: Any = None
-        self._jobs = jobs
-        self._lock = threading.Lock()
-
-    def on_next(self, batch: Any) -> None:
-        """Rows of the open epoch: a frame of the input's schema, or a list of records.
-
-        Raises:
-            JobError: The input does not exist, is closed, or the rows do not fit.
-        """
-        encoding, payload = encode(batch)
-        number = exchange_pb2.Encoding.Name(int(encoding))
-        self._push(rows=control_pb2.Rows(encoding=number, payload=payload))
-
-    def advance_to(self, epoch: int) -> None:
-        """Ends all epochs before this one."""
-        self._push(advance_to=epoch)
-
-    def close(self) -> None:
-        """No more rows."""
-        self._push(close=True)
-        with self._lock:
-            self._requests.put(None)
-            self._answers = None
-
-    def _push(self, **action: Any) -> None:
-        request = jobs_pb2.PushRequest(job=self._job, push=control_pb2.Push(input=self._name, **action))
-        with self._lock:
-            if self._answers is None:
-                self._requests = SimpleQueue()
-                self._answers = self._jobs.Push(iter(self._requests.get, None))
-            self._requests.put(request)
-            try:
-                _translated(lambda: next(self._answers))
-            except JobError:
-                self._answers = None
-                raise
-
-
-def _status(view: jobs_pb2.JobView) -> JobStatus:
-    state = jobs_pb2.JobState.Name(view.state).removeprefix("JOB_STATE_").lower()
-    failure = None
-    if view.HasField("failure"):
-        failure = JobFailed(view.failure.summary, view.failure.traceback)
-    known = [worker for worker in view.workers if worker.frontiers_known]
-    epochs = [worker.epoch for worker in known if worker.HasField("epoch")]
-    stages = [
-        StageStatus(
-            stage.name,
-            stage.label,
-            stage.kind,
-            sum(worker.stages[number].rows_in for worker in view.workers if worker.stages),
-            sum(worker.stages[number].rows_out for worker in view.workers if worker.stages),
-            sum(worker.stages[number].busy_us for worker in view.workers if worker.stages) / 1e6,
-        )
-        for number, stage in enumerate(view.stages)
-    ]
-    return JobStatus(
-        state=state,
-        epoch=max(epochs) if epochs and view.state not in _ENDED else None,
-        starting_s=view.starting_us / 1e6,
-        running_s=view.running_us / 1e6,
-        stages=stages,
-        queued_bytes=sum(worker.queued_bytes for worker in view.workers),
-        in_flight_bytes=sum(worker.in_flight_bytes for worker in view.workers),
-        waiting_workers=sum(worker.waiting_for_credit for worker in view.workers),
-        data_bytes=sum(worker.data_bytes for worker in view.workers),
-        progress_bytes=sum(worker.progress_bytes for worker in view.workers),
-        probes=_probes(view, known),
-        outputs=[output.name for output in view.outputs],
-        inputs=list(view.inputs),
-        recovery=RecoveryStatus(
-            generation=view.generation,
-            restarts=view.restarts,
-            last_fault=view.last_fault,
-            checkpoint=view.checkpoint or None,
-            committed=view.checkpoints_committed,
-            dropped=view.checkpoints_dropped,
-            last_drop=view.last_drop,
-            halted_s=view.checkpoint_halted_us / 1e6,
-            stored_s=view.checkpoint_stored_us / 1e6,
-            stored_bytes=view.checkpoint_bytes,
-        ),
-        failure=failure,
-    )
-
-
-def _probes(view: jobs_pb2.JobView, known: list[control_pb2.Status]) -> dict[str, int | None]:
-    """What any worker knows of a frontier holds for all: the furthest one counts."""
-    if not known:
-        return {}
-    furthest: dict[str, int | None] = {}
-    for name in view.probes:
-        epochs = [worker.probes.get(name) for worker in known]
-        furthest[name] = None if None in epochs else max(epoch for epoch in epochs if epoch is not None)
-    return furthest
-
-
-def _translated(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except grpc.RpcError as error:
-        raise _error(error) from None
-    except ValueError as error:
-        raise ClusterError(f"this client was closed: {error}") from None
-
-
-def _translated_stream(call: Any) -> Iterator[Any]:
-    try:
-        yield from call
-    except grpc.RpcError as error:
-        raise _error(error) from None
-    finally:
-        call.cancel()
-
-
-def _error(error: Any) -> Exception:
-    code, details = error.code(), error.details()
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return ClusterError(f"the agent cannot be reached: {details}")
-    if code is grpc.StatusCode.CANCELLED:
-        return ClusterError("this client was closed")
-    return JobError(details or str(code))
+        translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
-from limnad.client.client import Client, Job
+from limnad.client.client import Checkpointing, Client, Job
 from limnad.errors import ClusterError, JobError
 
 MAX_WORKERS = 256
@@ -30,13 +30,26 @@ class LocalCluster:
         workers: How many engines.
         port: Where the agent listens on loopback; 0: anywhere.
         output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
+        metrics_port: Where the agent serves metrics for Prometheus on loopback; 0: anywhere; None: nowhere.
+        environment: Variables for the agent and its engines, over those of this process.
+
+    Attributes:
+        address: The agent's.
+        metrics: The URL of its metrics, if it serves them.
 
     Raises:
         JobError: The number of workers makes no sense.
         ClusterError: The agent did not start.
     """
 
-    def __init__(self, workers: int, port: int = 0, output: int | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        port: int = 0,
+        output: int | None = None,
+        metrics_port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
         announced, announce = os.pipe()
@@ -46,12 +59,15 @@ class LocalCluster:
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
                     *("--announce-fd", str(announce), "--until-stdin-ends"),
+                    *(() if metrics_port is None else ("--metrics-port", str(metrics_port))),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=[announce],
                 start_new_session=True,
+                # gRPC's C core would log between the job's own prints.
+                env={"GRPC_VERBOSITY": "ERROR", **os.environ, **(environment or {})},
             )
         finally:
             os.close(announce)
@@ -61,6 +77,7 @@ class LocalCluster:
             self.stop()
             raise ClusterError(news["error"])
         self.address: str = news["address"]
+        self.metrics: str | None = news.get("metrics")
 
     @property
     def pid(self) -> int:
@@ -92,19 +109,27 @@ class LocalCluster:
 
 
 @contextmanager
-def local(target: str, workers: int = 1, arguments: Mapping[str, Any] | None = None) -> Iterator[Job]:
+def local(
+    target: str,
+    workers: int = 1,
+    arguments: Mapping[str, Any] | None = None,
+    checkpointing: Checkpointing | None = None,
+) -> Iterator[Job]:
     """Runs a job on this machine for the length of a ``with`` block; what is left of it then is cancelled.
 
     Args:
         target: ``"FILE[:FUNCTION]"``, as for `limnad run`.
         workers: How many worker processes.
         arguments: For the function.
+        checkpointing: How it survives the loss of workers, and goes on in a later program; None: not at all.
 
     Raises:
         JobError: The request is wrong.
         ClusterError: The agent did not start.
     """
-    path, _, function = target.partition(":")
+    from limnad.stream.jobfile import split_target  # needs Polars and Pydantic: a program may import limnad in a moment
+
+    path, function = split_target(target)
     with LocalCluster(workers) as cluster, Client(cluster.address) as client:
-        job = client.submit(path, function or "job", arguments=arguments, workers=workers)
+        job = client.submit(path, function, arguments=arguments, workers=workers, checkpointing=checkpointing)
         yield job

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from limnad.timely.snapshot import Snapshot
+from limnad.timely.snapshot import PartitionKey, Snapshot
+from limnad.timely.source import Cut
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
@@ -88,19 +89,49 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """How long a worker stood still for a checkpoint, phase by phase, as its clock says.
+
+    Attributes:
+        stop_ns: From its last callback until its outgoing buffers were empty.
+        markers_ns: From then on until every peer's marker was here.
+        references_ns: Taking references to what it holds.
+    """
+
+    stop_ns: int
+    markers_ns: int
+    references_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Captured:
     """This worker's part of a checkpoint is to be stored; the worker runs on.
 
     Attributes:
         checkpoint: The checkpoint's number.
         snapshot: By reference: its captures may be turned into pieces on another thread, once.
+        halt: How long that took.
     """
 
     checkpoint: int
     snapshot: Snapshot
+    halt: Halt
 
 
-Effect = Data | Progress | Ack | Publish | Marker | Captured
+@dataclass(frozen=True, slots=True)
+class LogCut:
+    """A cut is to be appended to its input's log; the partition waits until it is durable.
+
+    Attributes:
+        key: The partition.
+        cut: Where.
+    """
+
+    key: PartitionKey
+    cut: Cut
+
+
+Effect = LogCut | Data | Progress | Ack | Publish | Marker | Captured
 
 
 class LinkError(Exception):

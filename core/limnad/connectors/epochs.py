@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from limnad.errors import InputError
-
 
 @dataclass(frozen=True)
 class EpochRule:
@@ -44,20 +42,6 @@ class EpochRule:
             return max(current, int((self.clock() - opened_s) / self.seconds))
         return 0
 
-    def room(self, before: int, most: int) -> int:
-        """How many rows, ``most`` at most, belong to the same epoch as the one that so many rows come before."""
-        return min(most, self.rows - before % self.rows) if self.rows else most
-
-    def of_rows(self) -> EpochRule:
-        """This rule, for a source that has rows but no files.
-
-        Raises:
-            InputError: It asks for files, or for their bytes.
-        """
-        if self.by_file or self.size_bytes:
-            raise InputError("a stream has no files and counts no bytes: use by_rows() or by_time()")
-        return self
-
 
 def by_rows(rows: int) -> EpochRule:
     """An epoch for each so many rows of a partition of a stream: a function of the position, so a replay repeats it."""
@@ -79,7 +63,11 @@ def by_file() -> EpochRule:
 
 
 def by_time(seconds: float) -> EpochRule:
-    """An epoch for each interval of processing time. The position has the open epoch; boundaries are not logged."""
+    """An epoch for each interval of processing time.
+
+    In a job with a store each boundary is durable before the epoch that it ends can be complete, so that a replay
+    repeats it: an epoch takes the time of an append to the store longer.
+    """
     if seconds <= 0:
         raise ValueError(f"an epoch needs more than 0 seconds, not {seconds}")
     return EpochRule(seconds=seconds)

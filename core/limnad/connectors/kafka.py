@@ -5,7 +5,7 @@
 **Sink**: a message for each row. Rows are staged in the checkpoint itself; a commit is one transaction. A transaction
 alone is not exactly-once: who restores a checkpoint cannot know whether the commit of what it lists came about. So
 each message says in its header whose row it is, and a restore reads the topic from where it stood when the rows were
-staged, and sends what is missing. That needs no offsets of a consumer group, which Kafka forgets after a week.
+staged, and sends what is missing. That needs no offsets of a consumer group, which Kafka forgets in time.
 
 A producer's transactional id is made of job, sink and worker, and Kafka lets only the newest with an id commit: before
 a restore reads, it registers the ids of all writers whose rows it settles, which ends their open transactions.
@@ -21,10 +21,11 @@ from typing import Any, Final
 import polars as pl
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from limnad.connectors.epochs import EpochRule, by_time
+from limnad.connectors.epochs import EpochRule
 from limnad.connectors.exactly_once import Covered, Fenced, LostOutput, Staged, Writer
+from limnad.connectors.row_epochs import PartitionEpochs, RowEpochs
 from limnad.errors import ClusterError, InputError, JobError
-from limnad.timely.source import Answer, End, Idle, Position, Rows
+from limnad.timely.source import Answer, Cut, End, Idle, Position, Rows
 
 RETRY_S: Final = 0.02
 """How often a partition that had nothing is looked at again; the client fetches ahead meanwhile."""
@@ -105,7 +106,7 @@ class KafkaTopic:
         self.servers = servers
         self.topic = topic
         self.schema = None if schema is None else pl.Schema(schema)
-        self.epochs = (epochs or by_time(1.0)).of_rows()
+        self.epochs = RowEpochs(epochs)
         self.batch_rows = batch_rows
         self.follow = follow
         self.options = dict(options or {})
@@ -126,6 +127,11 @@ class KafkaTopic:
     def open(self, partition: str, position: Position | None) -> KafkaReader:
         """See `limnad.timely.source.Source`."""
         return KafkaReader(self, int(partition), position)
+
+    @property
+    def timed(self) -> bool:
+        """See `limnad.timely.source.TimedSource`."""
+        return self.epochs.timed
 
     def describe(self) -> str:
         """See `limnad.timely.source.Source`."""
@@ -165,9 +171,7 @@ class KafkaReader:
     def __init__(self, source: KafkaTopic, partition: int, position: Position | None) -> None:
         self._source = source
         self._consumer = source.consumer()
-        self._rows = 0 if position is None else int(position["rows"])
-        self._epoch = 0 if position is None else int(position["epoch"])
-        self._opened_s = source.epochs.clock() - self._epoch * source.epochs.seconds
+        self._epochs = PartitionEpochs(source.epochs, position)
         with _explained(source.topic):
             low, high = _watermarks(self._consumer, source.topic, partition)
             self._offset = low if position is None else int(position["offset"])
@@ -175,6 +179,10 @@ class KafkaReader:
             self._consumer.assign([TopicPartition(source.topic, partition, self._offset)])
         if self._offset < low:
             raise self._gone()
+
+    def repeat(self, cuts: Sequence[Cut]) -> None:
+        """See `limnad.timely.source.TimedReader`."""
+        self._epochs.repeat(cuts)
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`.
@@ -184,16 +192,15 @@ class KafkaReader:
             ClusterError: Kafka refuses.
         """
         source = self._source
-        epoch = source.epochs.epoch(0, self._rows, self._epoch, self._opened_s)
-        messages = self._messages(source.epochs.room(self._rows, source.batch_rows))
+        epoch = self._epochs.next()
+        messages = self._messages(self._epochs.room(source.batch_rows))
         if messages:
-            self._epoch = epoch
-            self._rows += len(messages)
+            self._epochs.read(epoch, len(messages))
             return Rows(epoch, source.parse(messages))
         if self._end is not None and self._offset >= self._end:
-            return End(self._epoch + 1)
-        if source.follow and source.epochs.seconds and epoch > self._epoch:
-            self._epoch = epoch
+            return End(self._epochs.epoch + 1)
+        if source.follow and epoch > self._epochs.epoch:
+            self._epochs.read(epoch, 0)
             return Rows(epoch)
         return Idle(RETRY_S)
 
@@ -225,7 +232,7 @@ class KafkaReader:
 
     def position(self) -> Position:
         """See `limnad.timely.source.Reader`."""
-        place: Position = {"offset": self._offset, "rows": self._rows, "epoch": self._epoch}
+        place: Position = {"offset": self._offset, **self._epochs.position()}
         return place if self._end is None else {**place, "end": self._end}
 
     def close(self) -> None:
