@@ -72,6 +72,9 @@ class MemoryTarget:
     def open(self, writer: Writer) -> None:
         self.writer = writer
 
+    def place(self) -> None:
+        return None
+
     def stage(self, epoch: int, batch: Any) -> None:
         self.check_fence()
         self.memory.fuse.step()

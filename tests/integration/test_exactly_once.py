@@ -174,7 +174,7 @@ def test_streams_of_workers_killed_again_and_again(
 
 @pytest.mark.fault(23, "SIGKILL of workers between two Kafka topics")
 def test_topics_of_workers_killed_again_and_again(tmp_path: Path, kills: int, struck: Struck) -> None:
-    """Committed delivery; the mock shows what Kafka would hide of a broken transaction: still, each row comes once."""
+    """The mock shows what Kafka would hide of a broken transaction, and still each row is there once."""
     rows = 400 * kills
     with KafkaMock() as kafka:
         kafka.create("in")

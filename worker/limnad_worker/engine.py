@@ -137,9 +137,9 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            job=prepare.identity,
             scheduler_type=scheduler,
             cuts=self._logged_cuts(prepare, built),
-            job=prepare.identity,
         )
         log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
-from limnad.connectors import LostOutput
+from limnad.connectors.exactly_once import LostOutput
 from limnad.errors import ClusterError, InputError
 from limnad.store import StoreError
 from limnad.stream.failures import brief, undescribed, user_traceback

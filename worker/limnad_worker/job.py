@@ -375,6 +375,7 @@ class Job:
             keep=self._source.keep,
             made=self._feeder.made,
             committed=self._committed,
+            concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
             retained=self._feeder.retained,
             lost=self._lost,
             saw=self.watch.saw,
@@ -420,14 +421,7 @@ class Job:
                 self._feeder.pushed(message.pushed)
                 await self.notify()
             case _ if self._saving is not None:
-                await self._saved(self._saving, worker, message)
-
-    async def _saved(self, saving: Saving, worker: int, message: wire.FromEngine) -> None:
-        if message.HasField("released"):
-            if saving.is_last(message.released.checkpoint):
-                await self.tell_leader(leader.Concluded(worker))
-        else:
-            await saving.told(worker, message)
+                await self._saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:

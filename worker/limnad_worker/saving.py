@@ -39,6 +39,7 @@ class Surroundings:
         made: To be called when a checkpoint is about to be committed.
         committed: To be called when it is durable.
         retained: To be called with the numbers of those that are kept, after others were deleted.
+        concluded: To be called when a worker's sinks show all that the last checkpoint covers.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
         saw: To be called with each effect and the view, for metrics.
     """
@@ -53,6 +54,7 @@ class Surroundings:
     made: Callable[[int, CheckpointRecord], None]
     committed: Callable[[int], Awaitable[None]]
     retained: Callable[[Sequence[int]], Awaitable[None]]
+    concluded: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
     saw: Callable[[points.Effect, jobs_pb2.JobView], None]
 
@@ -111,20 +113,23 @@ class Saving:
         return self._last is not None and checkpoint >= self._last
 
     async def told(self, worker: int, message: wire.FromEngine) -> None:
-        """An engine has stored its part, or could not."""
-        if message.HasField("stored"):
-            await self._stored(worker, message.stored)
-        elif message.HasField("not_stored"):
-            await self._not_stored(worker, message.not_stored)
+        """What an engine says of a checkpoint."""
+        match message.WhichOneof("message"):
+            case "stored":
+                await self.stored(worker, message.stored)
+            case "not_stored":
+                await self.not_stored(worker, message.not_stored)
+            case "released" if self.is_last(message.released.checkpoint):
+                await self._around.concluded(worker)
 
-    async def _stored(self, worker: int, stored: wire.Stored) -> None:
+    async def stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
         if stored.checkpoint == self._machine.current:
             self._phases[worker] = stored.phases
         self._published.setdefault(stored.checkpoint, {}).update(stored.published)
         await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
 
-    async def _not_stored(self, worker: int, told: wire.NotStored) -> None:
+    async def not_stored(self, worker: int, told: wire.NotStored) -> None:
         """An engine could not store its part."""
         reason = f"worker {worker} could not store its part: {told.reason}"
         await self._carry_out(self._machine.failed(told.checkpoint, reason, time.monotonic()))

@@ -81,6 +81,12 @@ class Vault:
                 Identity(self._job).check(self._seen)  # A store that has lost what it knew is worse than a rival.
             raise
 
+    @property
+    def identity(self) -> str:
+        """Of the job, for as long as the store remembers it; there is one when a generation has begun."""
+        assert self._seen is not None
+        return self._seen.store_id
+
     async def in_use(self) -> bool:
         """Whether there are checkpoints, or rows that were pushed."""
 
@@ -88,12 +94,6 @@ class Vault:
             return bool(Checkpoints(self._job).numbers()) or any(self._job.log(name).end() for name in self._job.logs())
 
         return await self._call(look)
-
-    @property
-    def identity(self) -> str:
-        """Of the job, for as long as the store remembers it; there is one when a generation has begun."""
-        assert self._seen is not None
-        return self._seen.store_id
 
     async def begin_generation(self) -> Begun:
         """Takes the job over: whatever an older generation still does counts for nothing.

@@ -40,9 +40,9 @@ class Worker:
         budget_bytes: See `backpressure`.
         clock_ns: Only for telling how long something took; nothing depends on it.
         generation: Which run of the job this is.
+        job: Which job: the same in all its generations, and no other job's.
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
-        job: Which job: the same in all its generations, and no other job's.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        job: str = "job",
         scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
-        job: str = "job",
     ) -> None:
         self.job = job
         self.graph = graph

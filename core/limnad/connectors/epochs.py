@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from limnad.errors import InputError
-
 
 @dataclass(frozen=True)
 class EpochRule:
@@ -43,20 +41,6 @@ class EpochRule:
         if self.seconds:
             return max(current, int((self.clock() - opened_s) / self.seconds))
         return 0
-
-    def room(self, before: int, most: int) -> int:
-        """How many rows, ``most`` at most, belong to the same epoch as the one that so many rows come before."""
-        return min(most, self.rows - before % self.rows) if self.rows else most
-
-    def of_rows(self) -> EpochRule:
-        """This rule, for a source that has rows but no files.
-
-        Raises:
-            InputError: It asks for files, or for their bytes.
-        """
-        if self.by_file or self.size_bytes:
-            raise InputError("a stream has no files and counts no bytes: use by_rows() or by_time()")
-        return self
 
 
 def by_rows(rows: int) -> EpochRule:

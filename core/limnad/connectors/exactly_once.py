@@ -88,11 +88,13 @@ class Covered:
         generation: The one that made the checkpoint.
         epochs: By worker, how many epochs of that generation's it covers.
         staged: What has been staged, and may not have been committed.
+        places: By worker, what its target's `place` returned.
     """
 
     generation: int
     epochs: dict[int, int]
     staged: tuple[Staged, ...]
+    places: dict[int, Any]
 
     def covers(self, generation: int, worker: int, epoch: int) -> bool:
         """Whether what a writer has made of an epoch is part of the checkpoint.
@@ -109,6 +111,12 @@ class Target(Protocol):
 
     def open(self, writer: Writer) -> None:
         """Called once, first."""
+
+    def place(self) -> Any:
+        """What a restore wants to know of the target as it is now. The worker stands still meanwhile.
+
+        Something that can be pickled, and is not changed; None for nothing.
+        """
 
     def stage(self, epoch: int, batch: Any) -> Any:
         """Keeps an epoch's rows where nobody sees them; returns the content of `Staged`.
@@ -214,7 +222,8 @@ class Sink(EpochSink):
 
     def checkpoint(self) -> Covered:
         """See `Vertex.checkpoint`."""
-        return Covered(self.generation, {self.worker: self._epochs}, tuple(self._staged))
+        worker = self.worker
+        return Covered(self.generation, {worker: self._epochs}, tuple(self._staged), {worker: self._target.place()})
 
     def restore(self, state: Covered) -> None:
         """See `Vertex.restore`."""
@@ -228,6 +237,7 @@ class Sink(EpochSink):
                 state.generation,
                 {writer: epochs for each in states for writer, epochs in each.epochs.items()},
                 tuple(staged for each in states for staged in each.staged if staged.worker % workers == worker),
+                {writer: place for each in states for writer, place in each.places.items()},
             )
             for worker, state in ((worker, states[0]) for worker in range(workers))
         ]

@@ -57,6 +57,9 @@ class FileTarget:
         self._writer = writer
         self._home = self._path / HOME / writer.job
 
+    def place(self) -> None:
+        """See `Target.place`."""
+
     def stage(self, epoch: int, batch: Any) -> str:
         """See `Target.stage`.
 

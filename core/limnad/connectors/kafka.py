@@ -5,7 +5,7 @@
 **Sink**: a message for each row. Rows are staged in the checkpoint itself; a commit is one transaction. A transaction
 alone is not exactly-once: who restores a checkpoint cannot know whether the commit of what it lists came about. So
 each message says in its header whose row it is, and a restore reads the topic from where it stood when the rows were
-staged, and sends what is missing. That needs no offsets of a consumer group, which Kafka forgets after a week.
+staged, and sends what is missing. That needs no offsets of a consumer group, which Kafka forgets in time.
 
 A producer's transactional id is made of job, sink and worker, and Kafka lets only the newest with an id commit: before
 a restore reads, it registers the ids of all writers whose rows it settles, which ends their open transactions.
@@ -21,10 +21,11 @@ from typing import Any, Final
 import polars as pl
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from limnad.connectors.epochs import EpochRule, by_time
+from limnad.connectors.epochs import EpochRule
 from limnad.connectors.exactly_once import Covered, Fenced, LostOutput, Staged, Writer
+from limnad.connectors.row_epochs import PartitionEpochs, RowEpochs
 from limnad.errors import ClusterError, InputError, JobError
-from limnad.timely.source import Answer, End, Idle, Position, Rows
+from limnad.timely.source import Answer, Cut, End, Idle, Position, Rows
 
 RETRY_S: Final = 0.02
 """How often a partition that had nothing is looked at again; the client fetches ahead meanwhile."""
@@ -105,7 +106,7 @@ class KafkaTopic:
         self.servers = servers
         self.topic = topic
         self.schema = None if schema is None else pl.Schema(schema)
-        self.epochs = (epochs or by_time(1.0)).of_rows()
+        self.epochs = RowEpochs(epochs)
         self.batch_rows = batch_rows
         self.follow = follow
         self.options = dict(options or {})
@@ -126,6 +127,11 @@ class KafkaTopic:
     def open(self, partition: str, position: Position | None) -> KafkaReader:
         """See `limnad.timely.source.Source`."""
         return KafkaReader(self, int(partition), position)
+
+    @property
+    def timed(self) -> bool:
+        """See `limnad.timely.source.TimedSource`."""
+        return self.epochs.timed
 
     def describe(self) -> str:
         """See `limnad.timely.source.Source`."""
@@ -165,9 +171,7 @@ class KafkaReader:
     def __init__(self, source: KafkaTopic, partition: int, position: Position | None) -> None:
         self._source = source
         self._consumer = source.consumer()
-        self._rows = 0 if position is None else int(position["rows"])
-        self._epoch = 0 if position is None else int(position["epoch"])
-        self._opened_s = source.epochs.clock() - self._epoch * source.epochs.seconds
+        self._epochs = PartitionEpochs(source.epochs, position)
         with _explained(source.topic):
             low, high = _watermarks(self._consumer, source.topic, partition)
             self._offset = low if position is None else int(position["offset"])
@@ -175,6 +179,10 @@ class KafkaReader:
             self._consumer.assign([TopicPartition(source.topic, partition, self._offset)])
         if self._offset < low:
             raise self._gone()
+
+    def repeat(self, cuts: Sequence[Cut]) -> None:
+        """See `limnad.timely.source.TimedReader`."""
+        self._epochs.repeat(cuts)
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`.
@@ -184,16 +192,15 @@ class KafkaReader:
             ClusterError: Kafka refuses.
         """
         source = self._source
-        epoch = source.epochs.epoch(0, self._rows, self._epoch, self._opened_s)
-        messages = self._messages(source.epochs.room(self._rows, source.batch_rows))
+        epoch = self._epochs.next()
+        messages = self._messages(self._epochs.room(source.batch_rows))
         if messages:
-            self._epoch = epoch
-            self._rows += len(messages)
+            self._epochs.read(epoch, len(messages))
             return Rows(epoch, source.parse(messages))
         if self._end is not None and self._offset >= self._end:
-            return End(self._epoch + 1)
-        if source.follow and source.epochs.seconds and epoch > self._epoch:
-            self._epoch = epoch
+            return End(self._epochs.epoch + 1)
+        if source.follow and epoch > self._epochs.epoch:
+            self._epochs.read(epoch, 0)
             return Rows(epoch)
         return Idle(RETRY_S)
 
@@ -225,7 +232,7 @@ class KafkaReader:
 
     def position(self) -> Position:
         """See `limnad.timely.source.Reader`."""
-        place: Position = {"offset": self._offset, "rows": self._rows, "epoch": self._epoch}
+        place: Position = {"offset": self._offset, **self._epochs.position()}
         return place if self._end is None else {**place, "end": self._end}
 
     def close(self) -> None:
@@ -274,6 +281,7 @@ class KafkaTarget:
             ClusterError: No broker answers, or there is no such topic.
         """
         self._writer = writer
+        self._prefix = f"{writer.job}/{writer.stage}/"
         self._producer = self._register(writer.worker)
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:
             found = consumer.list_topics(self._topic, timeout=PATIENCE_S).topics[self._topic]
@@ -282,8 +290,12 @@ class KafkaTarget:
             for partition in found.partitions:
                 _, self._floor[partition] = _watermarks(consumer, self._topic, partition)
 
+    def place(self) -> dict[int, int]:
+        """See `Target.place`: by partition, an offset before all that will be sent from now on."""
+        return dict(self._floor)
+
     def stage(self, epoch: int, batch: Any) -> tuple[dict[int, int], list[Row]]:
-        """See `Target.stage`: the rows themselves, and a place in the topic that they will stand behind."""
+        """See `Target.stage`: the rows themselves, and the place that they will stand behind."""
         del epoch
         if self._records:
             rows = [(self._key_of(record), json.dumps(record, default=str).encode()) for record in batch]
@@ -293,7 +305,7 @@ class KafkaTarget:
             rows = [
                 (None if key is None else key.encode(), value.encode()) for key, value in zip(keys, values, strict=True)
             ]
-        return dict(self._floor), rows
+        return self.place(), rows
 
     def _key_of(self, record: Any) -> bytes | None:
         return None if self._key is None else str(record[self._key]).encode()
@@ -307,7 +319,7 @@ class KafkaTarget:
         """
         before = [each for each in staged if each.generation != self._writer.generation]
         self._fence({each.worker for each in before})
-        sent = self._sent(before) if before else set()
+        sent = self._sent([each.content[0] for each in before]) if before else set()
         missing = [
             (header, each.epoch, row)
             for each in staged
@@ -318,10 +330,28 @@ class KafkaTarget:
             self._send(missing)
 
     def discard(self, covered: Covered | None, *, shown: bool) -> None:
-        """See `Target.discard`: what was sent cannot be taken back, and what was not, will not be."""
-        del shown
-        if covered is not None:
-            self._fence({worker for worker in covered.epochs if self._writer.looks_after(worker)})
+        """See `Target.discard`.
+
+        Raises:
+            LostOutput: What was sent cannot be taken back; or it cannot be known what was.
+            ClusterError: Kafka refuses.
+        """
+        if covered is None:
+            return
+        workers = {worker for worker in covered.epochs if self._writer.looks_after(worker)}
+        self._fence(workers)
+        if shown:
+            return
+        ours = self._prefix.encode()
+        for header in self._sent([covered.places[worker] for worker in workers]):
+            if header.startswith(ours):
+                generation, worker, epoch, _ = map(int, header.removeprefix(ours).split(b"/"))
+                if worker in workers and not covered.covers(generation, worker, epoch):
+                    raise LostOutput(
+                        f"the topic {self._topic!r} holds epoch {epoch} of generation {generation}, of which the "
+                        "checkpoint that was restored knows nothing: going on would repeat it. Bring the newest "
+                        "checkpoint back, or start the job anew"
+                    )
 
     def _register(self, worker: int) -> Producer:
         """The newest producer of that worker's rows; what an older one has not committed is aborted."""
@@ -343,9 +373,7 @@ class KafkaTarget:
             self._register(worker)
 
     def _header(self, staged: Staged, number: int) -> bytes:
-        writer = self._writer
-        place = f"{staged.generation}/{staged.worker}/{staged.epoch}/{number}"
-        return f"{writer.job}/{writer.stage}/{place}".encode()
+        return f"{self._prefix}{staged.generation}/{staged.worker}/{staged.epoch}/{number}".encode()
 
     def _send(self, messages: Sequence[tuple[bytes, int, Row]]) -> None:
         with _explained(self._topic):
@@ -375,11 +403,11 @@ class KafkaTarget:
         if error is None and partition is not None and offset is not None:
             self._floor[partition] = max(self._floor.get(partition, 0), offset + 1)
 
-    def _sent(self, staged: Sequence[Staged]) -> set[bytes]:
-        """The headers of all messages that stand behind where the topic was when the rows were staged."""
+    def _sent(self, places: Sequence[Mapping[int, int]]) -> set[bytes]:
+        """The headers of all messages that stand behind one of these places."""
         floor: dict[int, int] = {}
-        for each in staged:
-            for partition, offset in each.content[0].items():
+        for place in places:
+            for partition, offset in place.items():
                 floor[partition] = min(offset, floor.get(partition, offset))
         found: set[bytes] = set()
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:

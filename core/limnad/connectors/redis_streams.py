@@ -27,10 +27,11 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 from redis.retry import Retry
 
-from limnad.connectors.epochs import EpochRule, by_time
+from limnad.connectors.epochs import EpochRule
 from limnad.connectors.exactly_once import Covered, Fenced, LostOutput, Staged, Writer
+from limnad.connectors.row_epochs import PartitionEpochs, RowEpochs
 from limnad.errors import ClusterError, InputError, JobError
-from limnad.timely.source import Answer, End, Idle, Position, Rows
+from limnad.timely.source import Answer, Cut, End, Idle, Position, Rows
 
 EPOCH_FIELD: Final = "_epoch"
 """Each entry's epoch: with eager delivery the same may come again, under the same number."""
@@ -149,7 +150,7 @@ class RedisStreams:
         self.schema = None if schema is None else pl.Schema(schema)
         if self.schema is not None:
             _check_schema(self.schema)
-        self.epochs = (epochs or by_time(1.0)).of_rows()
+        self.epochs = RowEpochs(epochs)
         self.batch_rows = batch_rows
         self.follow = follow
         self._streams = [streams] if isinstance(streams, str) else list(streams)
@@ -161,6 +162,11 @@ class RedisStreams:
     def open(self, partition: str, position: Position | None) -> RedisReader:
         """See `limnad.timely.source.Source`."""
         return RedisReader(self, partition, position)
+
+    @property
+    def timed(self) -> bool:
+        """See `limnad.timely.source.TimedSource`."""
+        return self.epochs.timed
 
     def describe(self) -> str:
         """See `limnad.timely.source.Source`."""
@@ -208,9 +214,7 @@ class RedisReader:
         self._source = source
         self._stream = stream
         self._id = b"0-0" if position is None else position["id"].encode()
-        self._rows = 0 if position is None else int(position["rows"])
-        self._epoch = 0 if position is None else int(position["epoch"])
-        self._opened_s = source.epochs.clock() - self._epoch * source.epochs.seconds
+        self._epochs = PartitionEpochs(source.epochs, position)
         facts, _ = self._look(1)
         self._gone = facts.gone if position is None else int(position["gone"])
         self._end = None if source.follow else facts.last if position is None else position["end"].encode()
@@ -226,6 +230,10 @@ class RedisReader:
                     raise answer
         return _facts(told), read[0][1] if read else []
 
+    def repeat(self, cuts: Sequence[Cut]) -> None:
+        """See `limnad.timely.source.TimedReader`."""
+        self._epochs.repeat(cuts)
+
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`.
 
@@ -234,17 +242,16 @@ class RedisReader:
             ClusterError: Redis cannot be reached.
         """
         source = self._source
-        epoch = source.epochs.epoch(0, self._rows, self._epoch, self._opened_s)
-        entries = self._entries(source.epochs.room(self._rows, source.batch_rows))
+        epoch = self._epochs.next()
+        entries = self._entries(self._epochs.room(source.batch_rows))
         if entries:
-            self._epoch = epoch
             self._id = entries[-1][0]
-            self._rows += len(entries)
+            self._epochs.read(epoch, len(entries))
             return Rows(epoch, source.parse(self._stream, entries))
         if not source.follow:
-            return End(self._epoch + 1)
-        if source.epochs.seconds and epoch > self._epoch:
-            self._epoch = epoch
+            return End(self._epochs.epoch + 1)
+        if epoch > self._epochs.epoch:
+            self._epochs.read(epoch, 0)
             return Rows(epoch)
         return Idle(RETRY_S)
 
@@ -253,7 +260,9 @@ class RedisReader:
             return []
         facts, entries = self._look(count)
         # So many have gone from the front, and more than were read: some of them were not.
-        if facts.gone > self._gone + self._rows and (facts.first is None or _order(facts.first) > _order(self._id)):
+        if facts.gone > self._gone + self._epochs.rows and (
+            facts.first is None or _order(facts.first) > _order(self._id)
+        ):
             raise InputError(
                 f"entries of the stream {self._stream!r} were deleted before they were read, behind entry "
                 f"{_text(self._id)}: keep more of them (XTRIM, MAXLEN), or start the job anew"
@@ -262,7 +271,7 @@ class RedisReader:
 
     def position(self) -> Position:
         """See `limnad.timely.source.Reader`."""
-        place: Position = {"id": _text(self._id), "rows": self._rows, "gone": self._gone, "epoch": self._epoch}
+        place: Position = {"id": _text(self._id), "gone": self._gone, **self._epochs.position()}
         return place if self._end is None else {**place, "end": _text(self._end)}
 
     def close(self) -> None:
@@ -319,6 +328,9 @@ class RedisTarget:
         self._writer = writer
         # The braces keep the two keys together in a Redis Cluster.
         self._state = f"limnad:{{{self._stream}}}:{writer.job}:{writer.stage}"
+
+    def place(self) -> None:
+        """See `Target.place`."""
 
     def stage(self, epoch: int, batch: Any) -> list[list[bytes]]:
         """See `Target.stage`: the rows themselves, each as fields and values in turn."""

@@ -20,7 +20,9 @@ from limnad.connectors.options import (
     OnError,
     ParquetOptions,
     SchemaLike,
+    StreamOptions,
     TextOptions,
+    TopicOptions,
 )
 from limnad.connectors.splits import Paths
 from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
@@ -197,11 +199,23 @@ class Flow:
 
     @overload
     def read_redis(
-        self, url: str, streams: str | Sequence[str], schema: None = None, *, name: str = "redis", **options: Any
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: None = None,
+        *,
+        name: str = "redis",
+        **options: Unpack[StreamOptions],
     ) -> RecordStream[Any]: ...
     @overload
     def read_redis(
-        self, url: str, streams: str | Sequence[str], schema: SchemaLike, *, name: str = "redis", **options: Any
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: SchemaLike,
+        *,
+        name: str = "redis",
+        **options: Unpack[StreamOptions],
     ) -> FrameStream: ...
     def read_redis(
         self,
@@ -210,7 +224,7 @@ class Flow:
         schema: SchemaLike | None = None,
         *,
         name: str = "redis",
-        **options: Any,
+        **options: Unpack[StreamOptions],
     ) -> RecordStream[Any] | FrameStream:
         """Entries of Redis Streams. Options: see `limnad.connectors.redis_streams.RedisStreams`.
 
@@ -230,14 +244,20 @@ class Flow:
 
     @overload
     def read_kafka(
-        self, servers: str, topic: str, schema: None = None, *, name: str = "kafka", **options: Any
+        self, servers: str, topic: str, schema: None = None, *, name: str = "kafka", **options: Unpack[TopicOptions]
     ) -> RecordStream[Any]: ...
     @overload
     def read_kafka(
-        self, servers: str, topic: str, schema: SchemaLike, *, name: str = "kafka", **options: Any
+        self, servers: str, topic: str, schema: SchemaLike, *, name: str = "kafka", **options: Unpack[TopicOptions]
     ) -> FrameStream: ...
     def read_kafka(
-        self, servers: str, topic: str, schema: SchemaLike | None = None, *, name: str = "kafka", **options: Any
+        self,
+        servers: str,
+        topic: str,
+        schema: SchemaLike | None = None,
+        *,
+        name: str = "kafka",
+        **options: Unpack[TopicOptions],
     ) -> RecordStream[Any] | FrameStream:
         """Messages of a Kafka topic. Options: see `limnad.connectors.kafka.KafkaTopic`.
 

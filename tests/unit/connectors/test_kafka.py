@@ -176,13 +176,27 @@ def test_the_writers_of_an_older_generation_are_ended_before_the_topic_is_read(
     told("_register", "ends {}")
     told("_sent", "reads")
     sink(kafka, topic, generation=2, restored=states[0])
-    assert done == ["ends 0", "ends 2", "reads", "ends 1"]
+    assert done == ["ends 0", "ends 2", "reads", "ends 1", "reads"]
 
 
 def test_eager_rows_come_again_under_their_epoch(kafka: KafkaMock, topic: str) -> None:
     give(sink(kafka, topic, delivery="eager"), 3, ["x"])
     give(sink(kafka, topic, delivery="eager", generation=2), 3, ["x"])
     assert shown(kafka, topic) == [(3, "x")] * 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_checkpoint_that_is_older_than_what_was_shown_is_refused(kafka: KafkaMock, topic: str, workers: int) -> None:
+    one = sink(kafka, topic)
+    give(one, 0, [1])
+    one.on_commit(1)
+    (older, *_) = Sink.rescale([one.checkpoint()], workers)
+    sink(kafka, topic, generation=2, workers=workers, restored=older)
+    newer = sink(kafka, topic, generation=3, workers=workers, restored=older)
+    give(newer, 1, [2])
+    newer.on_commit(2)
+    with pytest.raises(LostOutput, match="holds epoch 1 of generation 3"):
+        sink(kafka, topic, generation=4, workers=workers, restored=older)
 
 
 def test_a_topic_that_has_deleted_what_would_tell_is_refused(

@@ -12,9 +12,9 @@ from limnad.connectors import Covered, Delivery, Fenced, LostOutput, Sink, by_fi
 from limnad.connectors.redis_streams import SLICE_ROWS, RedisStreams, RedisTarget
 from limnad.errors import ClusterError, InputError, JobError
 from limnad.timely.graph import GraphError
-from limnad.timely.source import End, Idle, Rows
+from limnad.timely.source import Cut, End, Idle, Rows
 from tests.helpers.redis_server import RedisServer
-from tests.helpers.sources import Clock, check_every_cut, epochs_of, read_all, rows_of, stored, until_pause
+from tests.helpers.sources import Clock, check_every_cut, epochs_of, pairs, read_all, rows_of, stored, until_pause
 
 SCHEMA = pl.Schema({"n": pl.Int64, "x": pl.Float64, "text": pl.String, "data": pl.Binary, "yes": pl.Boolean})
 FRAME = pl.DataFrame(
@@ -235,6 +235,23 @@ def test_a_stream_that_is_followed_waits(redis: RedisServer) -> None:
     again = source.open("in", stored(reader.position()))
     add(redis, {"n": "2"})
     assert again.read() == Rows(2, [{"n": "2"}])
+
+
+def test_a_restart_cuts_epochs_where_they_were_cut(redis: RedisServer) -> None:
+    add(redis, *({"n": str(number)} for number in range(4)))
+    clock = Clock()
+    source = RedisStreams(redis.url, "in", epochs=replace(by_time(1.0), clock=clock), batch_rows=3)
+    assert source.timed
+    reader = source.open("in", None)
+    first = reader.read()
+    clock.now_s = 2.5
+    cut = Cut(2, stored(reader.position()))
+    later = reader.read()
+    assert pairs([first, later]) == [(0, {"n": "0"}), (0, {"n": "1"}), (0, {"n": "2"}), (2, {"n": "3"})]  # type: ignore[list-item]
+    for batch_rows in (1, 3, 10):
+        again = RedisStreams(redis.url, "in", epochs=source.epochs.rule, batch_rows=batch_rows).open("in", None)
+        again.repeat([cut])
+        assert pairs(until_pause(again)[0]) == pairs([first, later])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("how", [("XTRIM", "in", "MAXLEN", "1"), ("XTRIM", "in", "MAXLEN", "0")])
