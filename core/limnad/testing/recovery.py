@@ -4,6 +4,9 @@ A `Recovery` runs one generation of workers after the other. Within a generation
 (`limnad.cluster.checkpoints`) asks for checkpoints, the real workers halt and capture, and a store in memory takes
 their parts, now and then late, now and then not at all. Whenever the test says so, all workers are gone at once, and a
 new generation, perhaps of another width, starts from the newest checkpoint that is complete.
+
+With a coordinator that one is struck too: it is killed in the middle of a generation and comes back as another, or it is
+cut off and lives on, and workers of a later generation come upon it.
 """
 
 from __future__ import annotations
@@ -15,15 +18,17 @@ from typing import Any
 
 from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit, Drop, Open
 from limnad.cluster.checkpoints import Effect as LeaderEffect
-from limnad.cluster.effects import Captured, Effect, Marker, Publish
+from limnad.cluster.coordinator import Coordinator
+from limnad.cluster.effects import COORDINATOR, Captured, Effect, Marker, Publish
 from limnad.cluster.parts import read_part, write_part
 from limnad.cluster.records import PartRecord
 from limnad.cluster.worker import Worker
 from limnad.stream.flow import BuiltFlow
-from limnad.testing.simulation import LinkName, Simulation, SimulationError
+from limnad.testing.simulation import JOB, LinkName, Simulation, SimulationError
+from limnad.timely.progress import Accumulation
 from limnad.timely.source import Source
 
-LEADER = -1
+LEADER = -2
 """The leader's number as a sender on links."""
 
 Published = tuple[str, int, Any]
@@ -65,26 +70,21 @@ class Generation(Simulation):
 
     def __init__(self, recovery: Recovery, workers: int, seed: int, number: int) -> None:
         self._recovery = recovery
-        self.number = number
         self.leader = Checkpoints(workers, interval_s=recovery.interval_ticks, timeout_s=2_000)
         self.log: list[Published] = []
         self._cut: dict[int, int] = {}
         self._writing: list[tuple[Captured, int]] = []
         self._committing: Commit | None = None
+        self._link_lost = self.given_up = False
         super().__init__(
             recovery.built.graph,
             recovery.make_sources,
             workers,
             seed,
+            recovery.accumulation,
             make_worker=recovery.make_worker,
             check=recovery.check,
-        )
-
-    def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
-        """See `Simulation.make`."""
-        built = self._recovery.built
-        return make_worker(
-            built.graph, index, workers, self._recovery.make_sources(), self.accumulation, generation=self.number
+            generation=number,
         )
 
     def begin(self, worker: Worker) -> None:
@@ -96,18 +96,24 @@ class Generation(Simulation):
     @property
     def settled(self) -> bool:
         """See `Simulation.settled`."""
-        return super().settled and not self._writing and self._committing is None
+        busy = self._writing or self._link_lost or self._committing is not None
+        return super().settled and not busy
 
     def choices(self) -> list[Any]:
         """See `Simulation.choices`."""
         more: list[Any] = [self._store] if self._writing else []
-        return [*super().choices(), *more, *([self._commit] if self._committing else [])]
+        more += [self._commit] if self._committing else []
+        return [*super().choices(), *more, *([self._give_up] if self._link_lost else [])]
 
     def advance(self) -> None:
         """See `Simulation.advance`."""
         if all(worker.finished for worker in self.workers):
             self.leader.interval_s = None
         self._lead(self.leader.tick(self.tick))
+        if self.streams and self._random.random() < self._recovery.coordinator_kills:
+            self._kill_coordinator()
+        if self._link_lost and self.invariants is not None:
+            self.invariants.lossless = False
         super().advance()
 
     def route(self, sender: int, effect: Effect) -> None:
@@ -143,6 +149,36 @@ class Generation(Simulation):
         """Asks the leader for a checkpoint."""
         self._lead(self.leader.ask(self.tick))
 
+    # -- the coordinator -----------------------------------------------------------------------------------------------
+
+    def appoint(self) -> None:
+        """See `Simulation.appoint`. Now and then a worker comes upon a coordinator that is not the one."""
+        appointed = self._recovery.coordinator
+        appointed.assign(JOB, self.generation, len(self.workers))
+        for worker in self.workers:
+            stray = self._random.random() < self._recovery.strays
+            reached = self._random.choice(self._recovery.others) if stray else appointed
+            self._link_lost |= not self.connect(worker, reached, appointed.identity)
+
+    def _kill_coordinator(self) -> None:
+        """It is gone with all that was on its way to it; of what it had sent some is still delivered."""
+        lost = self._recovery.coordinator
+        self._recovery.restart_coordinator()
+        for (sender, receiver, _), link in self.links.items():
+            if receiver == COORDINATOR:
+                link.waiting.clear()
+            elif sender == COORDINATOR:
+                for _ in range(self._random.randint(0, len(link.waiting))):
+                    link.waiting.pop()
+        self.streams.clear()
+        self._sending.clear()
+        for worker in self.workers:
+            self._link_lost |= not self.connect(worker, self._recovery.coordinator, lost.identity)
+
+    def _give_up(self) -> None:
+        """The leader hears of a lost link."""
+        self.given_up = True
+
     # -- the leader and the store --------------------------------------------------------------------------------------
 
     def _lead(self, effects: Sequence[LeaderEffect]) -> None:
@@ -172,7 +208,7 @@ class Generation(Simulation):
     def _store(self) -> None:
         captured, worker = self._writing.pop(self._random.randrange(len(self._writing)))
         part = write_part(
-            captured.snapshot, self._recovery.store.put, self._recovery.previous_part(worker, self.number)
+            captured.snapshot, self._recovery.store.put, self._recovery.previous_part(worker, self.generation)
         )
         if self._random.random() < self._recovery.store_failures:
             self._lead(self.leader.failed(captured.checkpoint, "the store said no", self.tick))
@@ -183,7 +219,7 @@ class Generation(Simulation):
         commit, self._committing = self._committing, None
         assert commit is not None
         self._recovery.store.manifests[commit.checkpoint] = commit.parts
-        self._recovery.made_by[commit.checkpoint] = self.number
+        self._recovery.made_by[commit.checkpoint] = self.generation
         self._lead(self.leader.commit_done(commit.checkpoint, self.tick))
 
     def crash(self) -> None:
@@ -191,7 +227,7 @@ class Generation(Simulation):
         if self._committing is not None and self._random.random() < 0.5:
             commit = self._committing
             self._recovery.store.manifests[commit.checkpoint] = commit.parts
-            self._recovery.made_by[commit.checkpoint] = self.number
+            self._recovery.made_by[commit.checkpoint] = self.generation
             self._recovery.released.extend(self.take_committed(commit.checkpoint))
 
 
@@ -204,13 +240,19 @@ class Recovery:
         seed: Decides everything.
         interval_ticks: From one checkpoint to the next; None for none.
         store_failures: How likely a part cannot be stored.
+        accumulation: How progress updates are gathered.
+        coordinator_kills: How likely the coordinator is killed at a tick; another one takes its place at once.
+        strays: How likely a worker comes upon a coordinator that it was not told.
         make_worker: The worker machine's class; tests put mutants here.
+        make_coordinator: Makes a coordinator from its identity; likewise.
         check: Whether to check the invariants of the progress protocol at each tick.
 
     Attributes:
         store: What is durable.
         released: What readers of committed output have seen, in order.
         seen: What readers of eager output have seen, in order.
+        coordinator: The coordinator's process of the moment; it outlives generations.
+        others: Those that came before it, each as it was when it was lost, and one that was never assigned to anything.
     """
 
     def __init__(
@@ -221,7 +263,11 @@ class Recovery:
         *,
         interval_ticks: float | None = 50,
         store_failures: float = 0.0,
+        accumulation: Accumulation = Accumulation.LOCAL,
+        coordinator_kills: float = 0.0,
+        strays: float = 0.0,
         make_worker: type[Worker] = Worker,
+        make_coordinator: Callable[[str], Coordinator] = Coordinator,
         check: bool = True,
     ) -> None:
         self.built = built
@@ -229,8 +275,14 @@ class Recovery:
         self.seed = seed
         self.interval_ticks = interval_ticks
         self.store_failures = store_failures
+        self.accumulation = accumulation
+        self.coordinator_kills = coordinator_kills
+        self.strays = strays
         self.make_worker = make_worker
         self.check = check
+        self._make_coordinator = make_coordinator
+        self.coordinator = make_coordinator("coordinator 1")
+        self.others = [make_coordinator("coordinator 0")]
         self.store = MemoryStore()
         self.released: list[Published] = []
         self.seen: list[Published] = []
@@ -243,18 +295,26 @@ class Recovery:
         self.generations += 1
         return Generation(self, workers, self.seed * 1_000_003 + self.generations, self.generations)
 
+    def restart_coordinator(self) -> None:
+        """Another process is the coordinator from now on; the one before may live on."""
+        self.others.append(self.coordinator)
+        self.coordinator = self._make_coordinator(f"coordinator {len(self.others)}")
+
     def run(self, workers: int, ticks: int | None = None, max_ticks: int = 1_000_000) -> bool:
-        """Runs one generation to its end, or kills it after so many ticks; whether it has finished."""
+        """Runs one generation to its end, or kills it after so many ticks; whether it has finished.
+
+        It has not finished either when a link was lost, to a coordinator: then there is to be another generation.
+        """
         generation = self.start(workers)
         limit = max_ticks if ticks is None else ticks
-        while not generation.settled and generation.tick < limit:
+        while not generation.settled and not generation.given_up and generation.tick < limit:
             generation.advance()
         finished = generation.settled
         if finished:
             if not all(worker.finished for worker in generation.workers):
                 raise SimulationError(f"seed {self.seed}: at rest at tick {generation.tick}, but not finished")
             self.released.extend(generation.log)
-        elif ticks is None:
+        elif ticks is None and not generation.given_up:
             raise SimulationError(f"seed {self.seed}: not finished after {max_ticks} ticks")
         else:
             generation.crash()

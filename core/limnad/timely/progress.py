@@ -79,9 +79,9 @@ class ProgressBuffer:
 class FlushPolicy:
     """Decides when the buffer goes; the safe ones are here, the unsafe ones in the mutation tests.
 
-    With accumulation at workers the buffer is held while every update in it lies behind another outstanding event of the
-    local view: nobody's frontier could move by it. It is tested again whenever buffer or view change. At each location
-    the minimal updates decide: what they are behind, later ones are behind too.
+    With accumulation at workers the buffer is held while every update in it lies behind another outstanding event of
+    the local view: nobody's frontier could move by it. It is tested again whenever buffer or view change. At each
+    location the minimal updates decide: what they are behind, later ones are behind too.
     """
 
     __slots__ = ("_holds", "_mode")
