@@ -138,7 +138,7 @@ def test_ctrl_c_ends_a_run_at_once(write) -> None:  # type: ignore[no-untyped-de
         (["run", "{job}", "-a", "most=1"], "has no argument 'most'; it takes: least"),
         (["run", "{job}", "-a", "least=many"], "argument least=many"),
         (["run", "{job}", "--feed", "x=nowhere"], "there is no file 'nowhere' to feed"),
-        (["run", "{job}", "--accumulation", "some"], "accumulation is 'local' or 'none', not 'some'"),
+        (["run", "{job}", "--progress", "some"], "'none', 'local', 'global', 'local+global', not 'some'"),
     ],
 )
 def test_wrong_commands_get_one_clear_paragraph(write, arguments: list[str], complaint: str) -> None:  # type: ignore[no-untyped-def]

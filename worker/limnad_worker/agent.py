@@ -16,10 +16,10 @@ from typing import Any
 import grpc
 
 from limnad.cluster import leader
+from limnad_proto.channels import CHANNEL_OPTIONS
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
 from limnad_worker.job import Engine, Job, Refused
-from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.vault import KEEP, Vault
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from limnad.batch import CodecError, decode, encode
 from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
-from limnad.cluster.leader import Fault
+from limnad.cluster.leader import Appointed, Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
 from limnad.connectors.hand import HandReader
@@ -31,7 +31,7 @@ from limnad_worker import framing, links
 from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
-from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
 from limnad_worker.processes import name_process
 from limnad_worker.writer import Writer, Written
 
@@ -66,6 +66,7 @@ class Engine:
         self._control = control
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
+        self._hearers: Sequence[Peer | CoordinatorLink] = ()
         self._told_s = 0.0
         self._progress_updates = 0
         self._probes: list[str] = []
@@ -87,8 +88,8 @@ class Engine:
             self._wait_for_stop()
         finally:
             self._server.close()
-            for peer in self._peers.values():
-                peer.close()
+            for link in dict.fromkeys((*self._peers.values(), *self._hearers)):
+                link.close()
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
@@ -107,6 +108,7 @@ class Engine:
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
         self._peers = links.connect(start.members, identity, self._inbox)
+        self._hearers = self._connect_hearers(start, identity)
         machine = Worker(
             built.graph,
             self._worker,
@@ -123,6 +125,13 @@ class Engine:
         if prepare.store:
             machine.check_declared()
         self._loop(machine)
+
+    def _connect_hearers(self, start: wire.Start, identity: Identity) -> Sequence[Peer | CoordinatorLink]:
+        """Those whom this engine tells its progress: the coordinator, where there is one, else all peers."""
+        if not start.HasField("coordinator"):
+            return list(self._peers.values())
+        named = Appointed(start.coordinator.address, start.coordinator.identity)
+        return [CoordinatorLink(named, identity, self._inbox)]
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
@@ -206,7 +215,7 @@ class Engine:
         if isinstance(event, AgentLost):
             raise Stopped
         if isinstance(event, Broken):
-            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value))
         elif isinstance(event, wire.ToEngine):
             match event.WhichOneof("message"):
                 case "stop":
@@ -298,13 +307,13 @@ class Engine:
                 case Progress():
                     self._progress_updates += len(effect.updates)
                     message = links.pack_progress(effect)
-                    for peer in self._peers.values():
-                        peer.send_progress(message)
+                    for link in self._hearers:
+                        link.send_progress(message)
                 case Data():
                     encoding, payload = encode(effect.batch, trusted=True)
                     self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
                 case Ack():
-                    self._peers[effect.peer].send_progress(links.pack_ack(effect))
+                    self._peers[effect.peer].send_ack(links.pack_ack(effect))
                 case Publish():
                     self._publish(effect)
                 case Marker():
@@ -337,7 +346,7 @@ class Engine:
             in_flight_bytes=machine.pressure.in_flight_bytes,
             waiting_for_credit=machine.waiting_for_credit,
             progress_updates=self._progress_updates,
-            progress_bytes=sum(peer.progress_bytes for peer in self._peers.values()),
+            progress_bytes=sum(link.progress_bytes for link in self._hearers),
             data_bytes=sum(peer.data_bytes for peer in self._peers.values()),
             stages=[
                 wire.StageCounters(

@@ -48,7 +48,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
         case LinkError():
-            return wire.Failed(summary=str(error), fault="link", peer=error.peer)
+            return wire.Failed(summary=str(error), fault="link")
         case JobError() | InputError() | OSError():
             return wire.Failed(summary=_brief(error), traceback=user_traceback(error), fault="job")
         case _:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from limnad.cluster import leader
+from limnad.cluster.effects import COORDINATOR
 from limnad.cluster.records import PartError
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
 from limnad.store import LostState, StoreError, Unavailable
@@ -24,7 +25,7 @@ from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.outputs import Delivery, Outputs
-from limnad_worker.processes import EngineProcess
+from limnad_worker.processes import CoordinatorProcess, EngineProcess
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.vault import Vault
 
@@ -57,6 +58,9 @@ class Engine:
 
 class Engines(Protocol):
     """Where a job gets its engines."""
+
+    host: str
+    """The interface that processes listen on."""
 
     async def take(self, job: Job, count: int) -> list[Engine]:
         """Engines that nobody else has."""
@@ -93,6 +97,7 @@ class Job:
         self._source = engines
         self._vault = vault
         self._run = leader.Run(workers)
+        self._coordinator: CoordinatorProcess | None = None
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
@@ -112,7 +117,7 @@ class Job:
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
         self._let_go()
-        accumulation = Accumulation(self.request.accumulation or "local")
+        accumulation = Accumulation(self.request.progress or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self._vault is None:
             self.generation += 1
@@ -194,8 +199,10 @@ class Job:
             match effect:
                 case leader.SendPrepare(worker):
                     self._send(worker, prepare=self._prepare(worker))
-                case leader.SendStart(worker, members, accumulation):
-                    self._send(worker, start=wire.Start(members=members, accumulation=accumulation.value))
+                case leader.Assign():
+                    self._source.keep(self._assign())
+                case leader.SendStart():
+                    self._send(effect.worker, start=_start(effect))
                 case leader.SendStop(worker):
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
@@ -206,6 +213,21 @@ class Job:
                 case leader.Changed(state):
                     await self._changed(state)
         await self.notify()
+
+    async def _assign(self) -> None:
+        """Gives this generation a coordinator of its own, and waits for its end."""
+        run = self._run
+        coordinator = await CoordinatorProcess.spawn(self._source.host)
+        if run is not self._run or run.state.ended:
+            coordinator.kill()
+            return
+        self._coordinator = coordinator
+        appointed = await coordinator.assign(self.name, self.generation, self.workers)
+        if appointed is not None and coordinator is self._coordinator:
+            await self.tell_leader(leader.Assigned(appointed))
+        how = await coordinator.wait()
+        if coordinator is self._coordinator:
+            await self.tell_leader(leader.Exited(COORDINATOR, how))
 
     def _prepare(self, worker: int) -> wire.Prepare:
         return wire.Prepare(
@@ -255,6 +277,7 @@ class Job:
 
     async def _end(self, state: leader.State, failure: leader.Failure | None) -> None:
         self.state, self.failure, self.recovering = state, failure, False
+        self._let_go_coordinator()
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -321,6 +344,12 @@ class Job:
             self._saving.close()
         for engine in before:
             engine.process.kill()
+        self._let_go_coordinator()
+
+    def _let_go_coordinator(self) -> None:
+        coordinator, self._coordinator = self._coordinator, None
+        if coordinator is not None:
+            coordinator.kill()
 
     async def _committed(self, checkpoint: int) -> None:
         self._restore = checkpoint
@@ -440,6 +469,12 @@ class Job:
 
 class Refused(Exception):
     """What a client asked for cannot be had; says why."""
+
+
+def _start(start: leader.SendStart) -> wire.Start:
+    named = start.coordinator
+    coordinator = None if named is None else wire.Appointed(address=named.address, identity=named.identity)
+    return wire.Start(members=start.members, accumulation=start.accumulation.value, coordinator=coordinator)
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

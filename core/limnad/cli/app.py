@@ -61,8 +61,12 @@ def run(
     show: Annotated[int, typer.Option(help="How many rows of each output and epoch to print; 0: none.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
     port: Annotated[int, typer.Option(help="Where the agent listens on loopback; 0: anywhere.")] = 0,
-    accumulation: Annotated[
-        str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
+    progress: Annotated[
+        str,
+        typer.Option(
+            help="How progress updates are gathered: `none`, `local` (at each worker), `global` (at a coordinator of "
+            "their own), `local+global`."
+        ),
     ] = "local",
     checkpoint: Annotated[
         str | None,
@@ -111,7 +115,7 @@ def run(
         show=show,
         as_json=json,
         port=port,
-        accumulation=accumulation,
+        progress=progress,
         checkpointing=checkpointing,
     )
     sys.exit(run_job(wanted))

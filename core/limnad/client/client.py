@@ -140,7 +140,7 @@ class JobStatus:
         in_flight_bytes: What was sent and has not arrived.
         waiting_workers: Workers whose sources wait because too much is undelivered.
         data_bytes: What workers sent each other.
-        progress_bytes: What of progress updates workers sent each other.
+        progress_bytes: What of progress updates workers sent each other, or to and from the coordinator.
         probes: For each probe the first epoch that is not complete there; None when all are.
         outputs: The names of the job's outputs.
         inputs: The names of its hand-fed inputs.
@@ -194,7 +194,7 @@ class Client:
         *,
         arguments: Mapping[str, object] | None = None,
         workers: int = 0,
-        accumulation: str = "local",
+        progress: str = "local",
         checkpointing: Checkpointing | None = None,
     ) -> Job:
         """Starts a job.
@@ -204,7 +204,7 @@ class Client:
             function: The function in it that describes the flow.
             arguments: For that function; given as text, they take the types of its parameters.
             workers: How many; 0: all that the agent has.
-            accumulation: How progress updates are gathered: ``"local"`` or ``"none"``.
+            progress: How progress updates are gathered: ``"none"``, ``"local"``, ``"global"`` or ``"local+global"``.
             checkpointing: How it survives the loss of workers; None: a worker that is lost ends it.
 
         Raises:
@@ -216,7 +216,7 @@ class Client:
             function=function,
             arguments=[control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()],
             workers=workers,
-            accumulation=accumulation,
+            progress=progress,
             **(checkpointing.fields() if checkpointing is not None else {}),
         )
         answer = _translated(lambda: self._jobs.Submit(request))

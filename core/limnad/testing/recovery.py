@@ -5,8 +5,8 @@ A `Recovery` runs one generation of workers after the other. Within a generation
 their parts, now and then late, now and then not at all. Whenever the test says so, all workers are gone at once, and a
 new generation, perhaps of another width, starts from the newest checkpoint that is complete.
 
-With a coordinator that one is struck too: it is killed in the middle of a generation and comes back as another, or it is
-cut off and lives on, and workers of a later generation come upon it.
+With a coordinator that one is struck too: it is killed in the middle of a generation and comes back as another, or it
+is cut off and lives on, and workers of a later generation come upon it.
 """
 
 from __future__ import annotations
