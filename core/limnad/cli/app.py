@@ -130,10 +130,11 @@ def drill(
     faults: Annotated[
         str,
         typer.Option(
-            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-twice,freeze-worker,reset,"
-            "partition,one-way,slow-links`; or `all`."
+            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-coordinator,kill-twice,"
+            "freeze-worker,reset,partition,one-way,slow-links`; or `all`."
         ),
     ] = "kill-worker,kill-all-workers,kill-agent,reset",
+    progress: Annotated[str, typer.Option(help="As for `limnad run`; the global ones have a coordinator.")] = "local",
     minutes: Annotated[float, typer.Option(help="For how long; each fault gets one run at least.")] = 1.0,
     checkpoint: Annotated[str, typer.Option(metavar="TIME", help="From one checkpoint to the next.")] = "500ms",
     store: Annotated[
@@ -149,8 +150,9 @@ def drill(
         part for each in feed or [] for part in ("--feed", each)
     ]
     wanted = DrillOptions(
-        run=[target, *given],
+        run=[target, *given, "--progress", progress],
         workers=workers,
+        progress=progress,
         checkpoint=checkpoint,
         store=store,
         faults=[name.strip() for name in faults.split(",")],

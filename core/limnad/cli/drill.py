@@ -77,6 +77,11 @@ def _kill_agent(scene: Scene) -> Mend | None:
     return _nothing if scene.run.kill(scene.run.agent()) else None
 
 
+def _kill_coordinator(scene: Scene) -> Mend | None:
+    """SIGKILL of the coordinator."""
+    return _nothing if scene.run.kill(scene.run.coordinator()) else None
+
+
 def _kill_twice(scene: Scene) -> Mend | None:
     """SIGKILL of an engine, and of one of those that take over, while they restore."""
     before = scene.run.engines()
@@ -131,6 +136,7 @@ FAULTS: dict[str, Fault] = {
         _kill_worker,
         _kill_all_workers,
         _kill_agent,
+        _kill_coordinator,
         _kill_twice,
         _freeze_worker,
         _reset,
@@ -140,6 +146,8 @@ FAULTS: dict[str, Fault] = {
     )
 }
 """What can be done to a run, by name."""
+
+KILL_COORDINATOR = "kill-coordinator"
 
 TAKE_OVER_S = 20.0
 """So long `_kill_twice` waits for its second victim."""
@@ -175,6 +183,7 @@ class DrillOptions:
 
     run: Sequence[str]
     workers: int
+    progress: str
     checkpoint: str
     store: str | None
     faults: Sequence[str]
@@ -187,10 +196,10 @@ def run_drill(options: DrillOptions) -> int:
     """Strikes run after run until the time is up; returns the exit code: 1 if anything was lost or repeated.
 
     Raises:
-        JobError: A fault has no such name.
+        JobError: A fault has no such name, or nobody to strike.
         JobFailed: The job fails without any fault.
     """
-    faults = list(FAULTS) if options.faults == ["all"] else options.faults
+    faults = _faults(options)
     if unknown := sorted(set(faults) - FAULTS.keys()):
         raise JobError(f"there is no fault {unknown[0]!r}; there are: {', '.join(FAULTS)}")
     say = Console(stderr=True, highlight=False).print
@@ -208,6 +217,15 @@ def run_drill(options: DrillOptions) -> int:
         say(f"run {turn}, {fault}: struck {tallies[fault].times} times so far, {tallies[fault].lost} rows lost")
     _show(tallies, options.as_json)
     return int(any(tally.lost or tally.repeated for tally in tallies.values()))
+
+
+def _faults(options: DrillOptions) -> Sequence[str]:
+    """What was asked for; a coordinator can be killed where there is one."""
+    alone = "global" not in options.progress
+    if alone and KILL_COORDINATOR in options.faults:
+        raise JobError("the job has no coordinator to kill: give it one with --progress local+global")
+    everything = [name for name in FAULTS if not (alone and name == KILL_COORDINATOR)]
+    return everything if options.faults == ["all"] else options.faults
 
 
 def _reference(options: DrillOptions) -> tuple[Epochs, float]:
