@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def struck(request: pytest.FixtureRequest) -> Struck:
     """The row of a test's own kind of fault; tests of one kind share it."""
     number, text = request.node.get_closest_marker("fault").args
-    way = "simulation" if "simulation" in request.node.nodeid else "processes"
+    folder = Path(request.node.nodeid).parts[1]
+    way = {"simulation": "simulation", "integration": "processes"}.get(folder, "store")
     table = request.config.stash[_TABLE]
     row = next((row for row in table if (row.number, row.fault, row.way) == (number, text, way)), None)
     if row is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from limnad.cli.watched import Epochs
 from tests.helpers.running import Running
@@ -21,7 +22,7 @@ class Struck:
     Attributes:
         number: Of the kind of fault.
         fault: What it is.
-        way: ``simulation`` or ``processes``.
+        way: ``simulation``, ``processes`` or ``store`` (the store alone).
         runs: How many runs were struck.
         times: How often in all.
         rows: How many rows of output were compared with those of a run without faults.
@@ -47,6 +48,12 @@ class Struck:
         self.lost += lost(expected, got)
         self.repeated += repeated
         assert (self.lost, self.repeated) == (0, 0)
+
+    def count(self, times: int, expected: Mapping[Any, Sequence[Any]]) -> None:
+        """Counts a run whose outputs were compared already."""
+        self.runs += 1
+        self.times += times
+        self.rows += sum(map(len, expected.values()))
 
     def check(self, run: Running, expected: Epochs) -> None:
         """Lets a run come to its end and counts it."""

@@ -11,11 +11,13 @@ from limnad.testing import Recovery, build, spread_out
 Expected = dict[tuple[str, int], list[Any]]
 
 
-def recovery(flow: Any, epochs: Sequence[Any], seed: int = 0, **options: Any) -> Recovery:
+def recovery(
+    flow: Any, epochs: Sequence[Any], seed: int = 0, make: type[Recovery] = Recovery, **options: Any
+) -> Recovery:
     """A job with one hand-fed input ``numbers``, spread over three partitions."""
     built = build(flow)
     source = ListSource(spread_out(epochs, 3))
-    return Recovery(built, lambda: {**built.sources, "numbers": source}, seed, **options)
+    return make(built, lambda: {**built.sources, "numbers": source}, seed, **options)
 
 
 def check_outputs(done: Recovery, expected: Expected) -> None:

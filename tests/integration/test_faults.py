@@ -92,7 +92,7 @@ def test_a_worker_killed_before_the_first_checkpoint(job: str, tmp_path: Path, s
 @pytest.mark.parametrize("delivery", ["eager", "committed"])
 def test_somebody_killed_at_each_step_of_checkpoints(job: str, delivery: str, kills: int, struck: Struck) -> None:
     """Each step is seen as a command that Redis executes; 7 and 11 commands apart, strikes come to all of them."""
-    random, epochs = Random(delivery), 40 * kills
+    random, epochs = Random(delivery), 60 * kills
     with RedisServer(appendonly="yes", appendfsync="always") as server, server.client() as client:
         with client.monitor() as monitor:
             store = ["-w", "2", "--store", server.url, "--checkpoint", "50ms", "--max-restarts", "1000"]
@@ -121,7 +121,7 @@ def test_workers_killed_while_they_restore(job: str, tmp_path: Path, struck: Str
         struck.times += run.kill(*list(new)[:1])
         before |= new
     struck.check(run, expected())
-    assert run.summary["recovery"]["restarts"] >= 3
+    assert run.summary["recovery"]["restarts"] >= 2  # Two of the three may have been of one generation.
 
 
 @pytest.mark.fault(5, "all workers at once")
@@ -202,8 +202,8 @@ def server_of(relay: Relay, pid: int) -> str:
     """The address on which a process is served, of those that are connected to."""
     listening = {
         str(int(line.split()[1].rpartition(":")[2], 16))
-        for family in ("tcp", "tcp6")
-        for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
         if f"socket:[{line.split()[9]}]" in sockets(pid) and line.split()[3] == "0A"
     }
     return next(target for target in relay.targets() if target.rpartition(":")[2] in listening)
@@ -218,7 +218,7 @@ def sockets(pid: int) -> set[str]:
 def test_connections_that_are_reset(job: str, tmp_path: Path, who: str, struck: Struck) -> None:
     with relayed(job, tmp_path, "--progress", "local+global" if who == "coordinator" else "local") as (run, relay):
         run.until(20)
-        pid = {"agent": run.agent, "coordinator": run.coordinator, "engine": lambda: run.engines()[0]}[who]()
+        pid = {"agent": run.agent(), "coordinator": run.coordinator(), "engine": run.engines()[0]}[who]
         assert pid is not None
         struck.times += relay.reset(server_of(relay, pid)) > 0
         struck.check(run, expected())

@@ -1,11 +1,15 @@
 """Checkpoint, kill, restore, at every step, on every number of workers: outputs are those of a run without faults."""
 
 import os
+from functools import cache
 from random import Random
+from typing import Any
 
 import pytest
 
-from limnad.testing import run
+from limnad.store import Checkpoints
+from limnad.testing import Recovery, run
+from tests.helpers.faults import Struck
 from tests.helpers.flows import FLOWS, in_order
 from tests.helpers.recovering import Expected, check_outputs, recovery
 
@@ -13,40 +17,60 @@ SEEDS = int(os.environ.get("LIMNAD_SEEDS", "40"))
 EVERY = int(os.environ.get("LIMNAD_EVERY", "7"))
 
 
+@cache
 def expected(name: str) -> Expected:
     flow, epochs = FLOWS[name]
     outputs = in_order(run(flow, {"numbers": epochs}, workers=1).outputs)
     return {(output, epoch): rows for output, by_epoch in outputs.items() for epoch, rows in by_epoch.items()}
 
 
+@pytest.mark.fault(0, "none: checkpoints alone")
 @pytest.mark.parametrize("name", FLOWS)
-def test_checkpoints_change_nothing(name: str) -> None:
+def test_checkpoints_change_nothing(name: str, struck: Struck) -> None:
     flow, epochs = FLOWS[name]
     for seed in range(SEEDS):
         done = recovery(flow, epochs, seed, interval_ticks=20)
         assert done.run(workers=1 + seed % 5)
         check_outputs(done, expected(name))
-        assert done.store.manifests
+        struck.count(0, expected(name))
+        assert Checkpoints(done.space).numbers()
 
 
+@pytest.mark.fault(1, "SIGKILL of all workers at random moments, restored on 1, 2, 3 or 5; one part in ten not stored")
 @pytest.mark.parametrize("name", FLOWS)
-def test_random_kills(name: str) -> None:
-    flow, epochs = FLOWS[name]
-    wanted = expected(name)
+def test_random_kills(name: str, struck: Struck) -> None:
     for seed in range(SEEDS):
-        random = Random(seed)
-        done = recovery(flow, epochs, seed, interval_ticks=random.choice([5, 10, 40, 100]), store_failures=0.1)
-        for _ in range(random.randrange(1, 5)):
-            if done.run(random.choice([1, 2, 3, 5]), ticks=random.randrange(1, 400)):
-                break
-        else:
-            done.run(random.choice([1, 2, 3, 5]))
-        check_outputs(done, wanted)
+        kill_at_random(name, seed, struck)
 
 
+@pytest.mark.fault(7, "zombies: taken for dead, replaced, and at work beside those who replace them")
+@pytest.mark.parametrize("name", FLOWS)
+def test_generations_that_were_only_taken_for_dead(name: str, struck: Struck) -> None:
+    fenced = sum(
+        zombie.fenced for seed in range(SEEDS) for zombie in kill_at_random(name, seed, struck, zombies=0.7).zombies
+    )
+    assert fenced > SEEDS / 10
+
+
+def kill_at_random(name: str, seed: int, struck: Struck, **options: Any) -> Recovery:
+    flow, epochs = FLOWS[name]
+    wanted, random = expected(name), Random(seed)
+    interval = random.choice([5, 10, 40, 100])
+    done = recovery(flow, epochs, seed, interval_ticks=interval, store_failures=0.1, **options)
+    for _ in range(random.randrange(1, 5)):
+        if done.run(random.choice([1, 2, 3, 5]), ticks=random.randrange(1, 400)):
+            break
+    else:
+        done.run(random.choice([1, 2, 3, 5]))
+    check_outputs(done, wanted)
+    struck.count(done.generations - 1, wanted)
+    return done
+
+
+@pytest.mark.fault(20, "a checkpoint and a kill at every step of two nested loops, restored on 1, 2, 3 and 5 workers")
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
 @pytest.mark.parametrize("before", [1, 3])
-def test_a_checkpoint_and_a_crash_at_every_step(before: int, after: int) -> None:
+def test_a_checkpoint_and_a_crash_at_every_step(before: int, after: int, struck: Struck) -> None:
     """Two nested loops, three epochs in flight; how long after the checkpoint the crash comes is left to the seed."""
     flow, epochs = FLOWS["collatz"]
     wanted = expected("collatz")
@@ -59,7 +83,7 @@ def test_a_checkpoint_and_a_crash_at_every_step(before: int, after: int) -> None
         if generation.settled:
             break
         generation.checkpoint()
-        while not done.store.manifests:
+        while not Checkpoints(done.space).numbers():
             generation.advance()
         for _ in range(step % 50):
             if not generation.settled:
@@ -67,5 +91,6 @@ def test_a_checkpoint_and_a_crash_at_every_step(before: int, after: int) -> None
         generation.crash()
         done.run(after)
         check_outputs(done, wanted)
+        struck.count(1, wanted)
         step += EVERY
     assert step > first + 20 * EVERY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -11,7 +11,9 @@ import pytest
 
 from limnad.cluster.halting import Halting
 from limnad.cluster.worker import Worker
+from limnad.store import Checkpoints, ChunkRef, StoreError
 from limnad.testing import Recovery, SimulationError
+from limnad.testing.recovery import Generation
 from limnad.timely.scheduler import VertexFailure
 from limnad.timely.snapshot import Part, PartitionState
 from tests.helpers.flows import FLOWS
@@ -116,6 +118,34 @@ MUTANTS: dict[str, type[Worker]] = {
 }
 
 
+class WithoutFence(Recovery):
+    """Each generation acts in the name of whichever there is."""
+
+    def checkpoints(self, generation: int) -> Checkpoints:
+        return Checkpoints(self.space)
+
+
+class WritesChunksLate(Recovery):
+    """The manifest may be there before the chunks; a kill finds the last ones unwritten."""
+
+    late: Sequence[bytes] = ()
+
+    def put(self, datas: Iterable[bytes], mark: int) -> list[str]:
+        super().put(self.late, mark)
+        self.late = list(datas)
+        return [str(ChunkRef.of(data)) for data in self.late]
+
+    def start(self, workers: int) -> Generation:
+        self.late = ()
+        return super().start(workers)
+
+
+LEADERS: dict[str, type[Recovery]] = {
+    "no fence": WithoutFence,
+    "the manifest before the chunks": WritesChunksLate,
+}
+
+
 def drill(name: str, seed: int, **options: Any) -> Recovery:
     """Some kills, some widths, one seed."""
     flow, epochs = FLOWS[name]
@@ -140,7 +170,18 @@ def test_a_mutant_is_caught(mutant: str) -> None:
     pytest.fail(f"not caught in {SEEDS} seeds: {mutant}")
 
 
+@pytest.mark.parametrize("mutant", LEADERS)
+def test_a_mutant_of_the_leader_or_its_store_is_caught(mutant: str) -> None:
+    wanted = expected("collatz")
+    for seed in range(SEEDS):
+        try:
+            check_outputs(drill("collatz", seed, make=LEADERS[mutant], zombies=0.7), wanted)
+        except (AssertionError, SimulationError, StoreError):
+            return
+    pytest.fail(f"not caught in {SEEDS} seeds: {mutant}")
+
+
 def test_the_drill_itself_passes() -> None:
     for seed in range(5):
         for name in FLOWS:
-            check_outputs(drill(name, seed), expected(name))
+            check_outputs(drill(name, seed, zombies=0.7), expected(name))

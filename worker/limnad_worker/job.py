@@ -130,6 +130,9 @@ class Job:
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
         self.engines = await self._source.take(self, self.workers)
+        if self.state.ended:
+            self._let_go()
+            return
         for worker, engine in enumerate(self.engines):
             if engine.address:
                 await self.tell_leader(leader.Attached(worker, engine.address))
@@ -148,7 +151,7 @@ class Job:
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
-                return True
+                return not self.state.ended
         return False
 
     async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
@@ -206,7 +209,8 @@ class Job:
                 case leader.SendStop(worker):
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
-                    self.engines[worker].process.kill()
+                    for engine in self.engines[worker : worker + 1]:  # None, from one generation to the next.
+                        engine.process.kill()
                 case leader.Conclude():
                     assert self._saving is not None
                     await self._saving.conclude()
@@ -276,6 +280,8 @@ class Job:
             await self._end(state, failure)
 
     async def _end(self, state: leader.State, failure: leader.Failure | None) -> None:
+        if self.state.ended:
+            return
         self.state, self.failure, self.recovering = state, failure, False
         self._let_go_coordinator()
         if self.view.starting_us:

@@ -151,8 +151,11 @@ class Peer:
     async def _write(self, method: str, outbox: Outbox[bytes], identity: Identity) -> None:
         stub: Any = self._channel.stream_unary(f"/limnad.v1.Exchange/{method}", None, wire.StreamEnd.FromString)
         call = stub(metadata=identity.metadata(), wait_for_ready=False)
-        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
-            await outbox.write_all(call.write)
+        writing = asyncio.ensure_future(outbox.write_all(call.write))
+        # Who waits for something to write would else not notice that the stream has ended.
+        call.add_done_callback(lambda _: writing.cancel())
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError):
+            await writing
         if not self._closing:
             reason = await call.details() or await call.code()
             self._inbox.put(Broken(f"the {method.lower()} stream to worker {self.worker} broke: {reason}"))

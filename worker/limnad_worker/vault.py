@@ -82,21 +82,32 @@ class Vault:
 
     def _begin_generation(self) -> Begun:
         self._seen = Identity(self._job).rise(self._seen)
-        generation = Checkpoints(self._job).state().generation + 1
+        minted = [int(key.removeprefix(MINTED)) for key in self._job.ledger.keys(MINTED)]
+        # One that was minted and did not take over any more, because its leader died, is never used again.
+        generation = max([*minted, Checkpoints(self._job).state().generation]) + 1
         # The number alone would not do: two leaders may come to the same one.
         self._job.ledger.put(f"{MINTED}{generation}", secrets.token_bytes(16), ABSENT)
         self._checkpoints = Checkpoints(self._job, generation)
         state = self._checkpoints.take_over()
-        for key in self._job.ledger.keys(MINTED):
-            if int(key.removeprefix(MINTED)) < generation:
-                record = self._job.ledger.get(key)
-                if record is not None:
-                    self._job.ledger.delete(key, record.version)
+        for older in minted:
+            record = self._job.ledger.get(f"{MINTED}{older}")
+            if record is not None:
+                self._job.ledger.delete(f"{MINTED}{older}", record.version)
         return Begun(generation, state.complete)
 
     async def begin(self) -> int:
-        """A new checkpoint's number."""
-        return await self._call(self._checkpoints.begin)
+        """A new checkpoint's number.
+
+        Raises:
+            LostState: The store has forgotten what it had promised.
+        """
+
+        def run() -> int:
+            assert self._seen is not None
+            Identity(self._job).check(self._seen)
+            return self._checkpoints.begin()
+
+        return await self._call(run)
 
     async def commit(self, number: int, record: CheckpointRecord) -> None:
         """Makes the checkpoint: the one moment from which on it counts."""

@@ -6,7 +6,8 @@ protocol. What must never live here: a second engine.
 """
 
 from limnad.testing.invariants import Invariants
-from limnad.testing.recovery import MemoryStore, Recovery
+from limnad.testing.memory_store import MemorySpace
+from limnad.testing.recovery import Recovery
 from limnad.testing.runner import Result, build, run, simulate, spread_out
 from limnad.testing.simulation import Simulation, SimulationError
 from limnad.testing.trace import Call, Trace
@@ -14,7 +15,7 @@ from limnad.testing.trace import Call, Trace
 __all__ = [
     "Call",
     "Invariants",
-    "MemoryStore",
+    "MemorySpace",
     "Recovery",
     "Result",
     "Simulation",

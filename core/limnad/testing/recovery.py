@@ -1,9 +1,11 @@
 """A job that is checkpointed, killed and restored, in one process, every step decided by one seed.
 
 A `Recovery` runs one generation of workers after the other. Within a generation the real leader's machine
-(`limnad.cluster.checkpoints`) asks for checkpoints, the real workers halt and capture, and a store in memory takes
-their parts, now and then late, now and then not at all. Whenever the test says so, all workers are gone at once, and a
-new generation, perhaps of another width, starts from the newest checkpoint that is complete.
+(`limnad.cluster.checkpoints`) asks for checkpoints, the real workers halt and capture, and the real
+`limnad.store.Checkpoints` keeps their parts in memory, now and then late, now and then not at all, and deletes the
+older ones. Whenever the test says so, all workers are gone at once, and a new generation, perhaps of another width,
+starts from the newest checkpoint that is complete. The old one may be a **zombie**: it was only taken for dead, and
+goes on for a while beside the new one.
 
 With a coordinator that one is struck too: it is killed in the middle of a generation and comes back as another, or it
 is cut off and lives on, and workers of a later generation come upon it.
@@ -12,21 +14,25 @@ is cut off and lives on, and workers of a later generation come upon it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from functools import partial
+from random import Random
+from typing import Any, Final
 
-from limnad.cluster.checkpoints import Abort, Announce, Begin, Checkpoints, Commit, Drop, Open
-from limnad.cluster.checkpoints import Effect as LeaderEffect
+from limnad.cluster import checkpoints as points
 from limnad.cluster.coordinator import Coordinator
 from limnad.cluster.effects import COORDINATOR, Captured, Effect, Marker, Publish
 from limnad.cluster.parts import read_part, write_part
-from limnad.cluster.records import PartRecord
+from limnad.cluster.records import CheckpointRecord, PartRecord
 from limnad.cluster.worker import Worker
+from limnad.store import Checkpoints, ChunkRef, Conflict, retain
 from limnad.stream.flow import BuiltFlow
+from limnad.testing.memory_store import MemorySpace
 from limnad.testing.simulation import JOB, LinkName, Simulation, SimulationError
 from limnad.timely.progress import Accumulation
 from limnad.timely.source import Source
+
+KEPT: Final = 2
+"""How many checkpoints are kept."""
 
 LEADER = -2
 """The leader's number as a sender on links."""
@@ -35,47 +41,23 @@ Published = tuple[str, int, Any]
 """``(output, epoch, rows)``."""
 
 
-@dataclass(slots=True)
-class MemoryStore:
-    """Complete checkpoints by number.
-
-    Attributes:
-        manifests: For each its parts.
-        chunks: The contents of all chunks, by name.
-    """
-
-    manifests: dict[int, Sequence[PartRecord]] = field(default_factory=dict)
-    chunks: dict[str, bytes] = field(default_factory=dict)
-
-    def put(self, datas: Iterable[bytes]) -> list[str]:
-        """Keeps chunks; see `limnad.cluster.parts.Put`."""
-        names = []
-        for data in datas:
-            names.append(sha256(data).hexdigest())
-            self.chunks[names[-1]] = data
-        return names
-
-    def get(self, names: Iterable[str]) -> Iterable[bytes]:
-        """See `limnad.cluster.parts.Get`."""
-        return [self.chunks[name] for name in names]
-
-    def newest(self) -> tuple[int, Sequence[PartRecord]]:
-        """The greatest number and its parts; 0 and none if there is no checkpoint."""
-        number = max(self.manifests, default=0)
-        return number, self.manifests.get(number, ())
-
-
 class Generation(Simulation):
     """One generation of workers with its leader. Arguments: see `Recovery` and `Simulation`."""
 
     def __init__(self, recovery: Recovery, workers: int, seed: int, number: int) -> None:
         self._recovery = recovery
-        self.leader = Checkpoints(workers, interval_s=recovery.interval_ticks, timeout_s=2_000)
+        self.fenced = False
+        self._link_lost = self.given_up = False
+        self.leader = points.Checkpoints(workers, interval_s=recovery.interval_ticks, timeout_s=2_000)
+        self.checkpoints = recovery.checkpoints(number)
         self.log: list[Published] = []
         self._cut: dict[int, int] = {}
         self._writing: list[tuple[Captured, int]] = []
-        self._committing: Commit | None = None
-        self._link_lost = self.given_up = False
+        self._committing: points.Commit | None = None
+        self._committed: Sequence[PartRecord] = ()
+        self.checkpoints.take_over()
+        complete = self.checkpoints.numbers()
+        self._restored = recovery.record(complete[-1]).parts if complete else []
         super().__init__(
             recovery.built.graph,
             recovery.make_sources,
@@ -89,9 +71,8 @@ class Generation(Simulation):
 
     def begin(self, worker: Worker) -> None:
         """See `Simulation.begin`."""
-        _, records = self._recovery.store.newest()
-        get = self._recovery.store.get
-        worker.start([read_part(record, get, worker.index, worker.workers) for record in records])
+        get = self._recovery.get
+        worker.start([read_part(record, get, worker.index, worker.workers) for record in self._restored])
 
     @property
     def settled(self) -> bool:
@@ -106,12 +87,16 @@ class Generation(Simulation):
         return [*super().choices(), *more, *([self._give_up] if self._link_lost else [])]
 
     def advance(self) -> None:
-        """See `Simulation.advance`."""
+        """See `Simulation.advance`. One that finds itself fenced stops."""
+        try:
+            self._advance()
+        except Conflict:
+            self.fenced = True
+
+    def _advance(self) -> None:
         if all(worker.finished for worker in self.workers):
             self.leader.interval_s = None
         self._lead(self.leader.tick(self.tick))
-        if self.streams and self._random.random() < self._recovery.coordinator_kills:
-            self._kill_coordinator()
         if self._link_lost and self.invariants is not None:
             self.invariants.lossless = False
         super().advance()
@@ -127,7 +112,7 @@ class Generation(Simulation):
                 self._writing.append((effect, sender))
             case Publish(output, epoch, batch):
                 self.log.append((output, epoch, batch))
-                self._recovery.seen.append((output, epoch, batch))
+                self._recovery.see(self, (output, epoch, batch))
             case _:
                 super().route(sender, effect)
 
@@ -136,11 +121,11 @@ class Generation(Simulation):
         match message:
             case Marker(_, sequence, checkpoint):
                 worker.marker_arrived(sender, sequence, checkpoint)
-            case Begin(checkpoint):
+            case points.Begin(checkpoint):
                 worker.begin_checkpoint(checkpoint)
-            case Abort(checkpoint):
+            case points.Abort(checkpoint):
                 worker.abort_checkpoint(checkpoint)
-            case Announce(checkpoint):
+            case points.Announce(checkpoint):
                 worker.checkpoint_committed(checkpoint)
             case _:
                 super().receive(worker, sender, message)
@@ -160,7 +145,7 @@ class Generation(Simulation):
             reached = self._random.choice(self._recovery.others) if stray else appointed
             self._link_lost |= not self.connect(worker, reached, appointed.identity)
 
-    def _kill_coordinator(self) -> None:
+    def kill_coordinator(self) -> None:
         """It is gone with all that was on its way to it; of what it had sent some is still delivered."""
         lost = self._recovery.coordinator
         self._recovery.restart_coordinator()
@@ -181,18 +166,17 @@ class Generation(Simulation):
 
     # -- the leader and the store --------------------------------------------------------------------------------------
 
-    def _lead(self, effects: Sequence[LeaderEffect]) -> None:
+    def _lead(self, effects: Sequence[points.Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Open):
-                self._recovery.last_checkpoint += 1
-                self._lead(self.leader.opened(self._recovery.last_checkpoint))
+            if isinstance(effect, points.Open):
+                self._lead(self.leader.opened(self.checkpoints.begin()))
                 continue
-            if isinstance(effect, Commit):
+            if isinstance(effect, points.Commit):
                 self._committing = effect
                 continue
-            if isinstance(effect, Drop):
+            if isinstance(effect, points.Drop):
                 continue
-            if isinstance(effect, Announce):
+            if isinstance(effect, points.Announce):
                 self._recovery.released.extend(self.take_committed(effect.checkpoint))
             for worker in self.workers:
                 name: LinkName = (LEADER, worker.index, "control")
@@ -207,10 +191,10 @@ class Generation(Simulation):
 
     def _store(self) -> None:
         captured, worker = self._writing.pop(self._random.randrange(len(self._writing)))
-        part = write_part(
-            captured.snapshot, self._recovery.store.put, self._recovery.previous_part(worker, self.generation)
-        )
-        if self._random.random() < self._recovery.store_failures:
+        recovery = self._recovery
+        put = partial(recovery.put, mark=captured.checkpoint)
+        part = write_part(captured.snapshot, put, self._committed[worker] if self._committed else None)
+        if self._random.random() < recovery.store_failures:
             self._lead(self.leader.failed(captured.checkpoint, "the store said no", self.tick))
         else:
             self._lead(self.leader.stored(worker, captured.checkpoint, part, self.tick))
@@ -218,17 +202,22 @@ class Generation(Simulation):
     def _commit(self) -> None:
         commit, self._committing = self._committing, None
         assert commit is not None
-        self._recovery.store.manifests[commit.checkpoint] = commit.parts
-        self._recovery.made_by[commit.checkpoint] = self.generation
+        self._make(commit)
+        self._committed = commit.parts
         self._lead(self.leader.commit_done(commit.checkpoint, self.tick))
+        retain(self.checkpoints, keep=KEPT)
+
+    def _make(self, commit: points.Commit) -> None:
+        parts = list(commit.parts)
+        record = CheckpointRecord(fingerprint="", stages=[], generation=self.generation, parts=parts, outputs=[])
+        chunks = map(ChunkRef.parse, sorted(record.chunks()))
+        self.checkpoints.commit(commit.checkpoint, chunks, record.encode())
 
     def crash(self) -> None:
         """All workers and the leader are gone. A manifest on its way may have arrived all the same."""
         if self._committing is not None and self._random.random() < 0.5:
-            commit = self._committing
-            self._recovery.store.manifests[commit.checkpoint] = commit.parts
-            self._recovery.made_by[commit.checkpoint] = self.generation
-            self._recovery.released.extend(self.take_committed(commit.checkpoint))
+            self._make(self._committing)
+            self._recovery.released.extend(self.take_committed(self._committing.checkpoint))
 
 
 class Recovery:
@@ -243,12 +232,13 @@ class Recovery:
         accumulation: How progress updates are gathered.
         coordinator_kills: How likely the coordinator is killed at a tick; another one takes its place at once.
         strays: How likely a worker comes upon a coordinator that it was not told.
+        zombies: How likely a generation that is killed goes on beside the next.
         make_worker: The worker machine's class; tests put mutants here.
         make_coordinator: Makes a coordinator from its identity; likewise.
         check: Whether to check the invariants of the progress protocol at each tick.
 
     Attributes:
-        store: What is durable.
+        space: What is durable.
         released: What readers of committed output have seen, in order.
         seen: What readers of eager output have seen, in order.
         coordinator: The coordinator's process of the moment; it outlives generations.
@@ -266,6 +256,7 @@ class Recovery:
         accumulation: Accumulation = Accumulation.LOCAL,
         coordinator_kills: float = 0.0,
         strays: float = 0.0,
+        zombies: float = 0.0,
         make_worker: type[Worker] = Worker,
         make_coordinator: Callable[[str], Coordinator] = Coordinator,
         check: bool = True,
@@ -278,17 +269,22 @@ class Recovery:
         self.accumulation = accumulation
         self.coordinator_kills = coordinator_kills
         self.strays = strays
+        self._zombies = zombies
+        self._random = Random(seed)
         self.make_worker = make_worker
         self.check = check
         self._make_coordinator = make_coordinator
         self.coordinator = make_coordinator("coordinator 1")
         self.others = [make_coordinator("coordinator 0")]
-        self.store = MemoryStore()
+        self.space = MemorySpace()
         self.released: list[Published] = []
         self.seen: list[Published] = []
-        self.last_checkpoint = 0
-        self.made_by: dict[int, int] = {}
         self.generations = 0
+        self.zombies: list[Generation] = []
+
+    def checkpoints(self, generation: int) -> Checkpoints:
+        """What a generation's leader decides its checkpoints with; tests put mutants here."""
+        return Checkpoints(self.space, generation)
 
     def start(self, workers: int) -> Generation:
         """A new generation, from the newest complete checkpoint or from the beginning."""
@@ -303,12 +299,17 @@ class Recovery:
     def run(self, workers: int, ticks: int | None = None, max_ticks: int = 1_000_000) -> bool:
         """Runs one generation to its end, or kills it after so many ticks; whether it has finished.
 
-        It has not finished either when a link was lost, to a coordinator: then there is to be another generation.
+        It has not finished either when the link to a coordinator was lost: then there is to be another generation.
         """
         generation = self.start(workers)
         limit = max_ticks if ticks is None else ticks
         while not generation.settled and not generation.given_up and generation.tick < limit:
+            if generation.streams and self._random.random() < self.coordinator_kills:
+                generation.kill_coordinator()
             generation.advance()
+            if generation.fenced:
+                raise SimulationError(f"seed {self.seed}: generation {generation.generation} is fenced, but the newest")
+            self._advance_zombies()
         finished = generation.settled
         if finished:
             if not all(worker.finished for worker in generation.workers):
@@ -316,11 +317,32 @@ class Recovery:
             self.released.extend(generation.log)
         elif ticks is None and not generation.given_up:
             raise SimulationError(f"seed {self.seed}: not finished after {max_ticks} ticks")
+        elif self._random.random() < self._zombies:
+            self.zombies.append(generation)
         else:
             generation.crash()
         return finished
 
-    def previous_part(self, worker: int, generation: int) -> PartRecord | None:
-        """The same worker's part of the newest checkpoint of the same generation."""
-        number, parts = self.store.newest()
-        return parts[worker] if parts and self.made_by[number] == generation else None
+    def _advance_zombies(self) -> None:
+        for zombie in self.zombies:
+            if not zombie.fenced and not zombie.settled and self._random.random() < 0.5:
+                zombie.advance()
+
+    def see(self, generation: Generation, published: Published) -> None:
+        """An epoch was said by a generation; who reads at once takes it from the newest only."""
+        if generation.generation == self.generations:
+            self.seen.append(published)
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def put(self, datas: Iterable[bytes], mark: int) -> list[str]:
+        """Keeps chunks; see `limnad.cluster.parts.Put`."""
+        return [str(ref) for ref in self.space.chunks.put_many(datas, mark=mark)]
+
+    def get(self, names: Iterable[str]) -> Iterable[bytes]:
+        """See `limnad.cluster.parts.Get`."""
+        return self.space.chunks.get_many(map(ChunkRef.parse, names))
+
+    def record(self, number: int) -> CheckpointRecord:
+        """What a complete checkpoint says."""
+        return CheckpointRecord.decode(Checkpoints(self.space).manifest(number).body)

@@ -10,6 +10,7 @@ import pytest
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, LostState, Manifest, Space, Store, StoreError, retain
 from limnad.store.checkpoints import MANIFEST
 from limnad.store.retention import Sweep
+from tests.helpers.faults import Struck
 from tests.unit.store.conftest import JOB
 
 
@@ -231,8 +232,9 @@ def test_race_touching_is_honest_during_a_sweep(checkpoints: Checkpoints, step: 
     assert readable(checkpoints)[3] == [b"old"]
 
 
+@pytest.mark.fault(15, "deletion of old checkpoints races a restore")
 @each_step
-def test_race_a_restore_reads_all_or_is_told_at_once(checkpoints: Checkpoints, step: int) -> None:
+def test_race_a_restore_reads_all_or_is_told_at_once(checkpoints: Checkpoints, step: int, struck: Struck) -> None:
     manifest = write(checkpoints, b"old")
     write(checkpoints, b"kept")
     read: list[bytes] = []
@@ -250,6 +252,7 @@ def test_race_a_restore_reads_all_or_is_told_at_once(checkpoints: Checkpoints, s
             retain(checkpoints, keep=1)
             assert list(checkpoints.space.chunks.get_many(manifest.chunks)) == [b"old"]
     assert read == ([b"old"] if step == 0 else [])
+    struck.count(1, {"old": read})
     assert retain(checkpoints, keep=1).kept == (2,)
     assert stored(checkpoints) == names(b"kept")
 

@@ -1,4 +1,4 @@
-"""Any sequence of calls does what a dict would do, in both stores."""
+"""Any sequence of calls does what a dict would do, in every store."""
 
 import shutil
 import tempfile
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limnad.store import ABSENT, ChunkMissing, ChunkRef, Conflict, Space, Version, open_store
+from limnad.testing.memory_store import MemorySpace
 from tests.helpers.redis_server import RedisServer
 
 KEYS = st.sampled_from(["a", "a/b", "A", "é {x}", "..", "checkpoint/1"])
@@ -18,6 +19,9 @@ EXAMPLES = 60
 
 @contextmanager
 def fresh_space(kind: str, server: RedisServer) -> Iterator[Space]:
+    if kind == "memory":
+        yield MemorySpace()
+        return
     folder = tempfile.mkdtemp()
     server.do("FLUSHALL")
     store = open_store(f"dir:{folder}" if kind == "dir" else server.url)
@@ -34,7 +38,7 @@ LEDGER_CALLS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", ["dir", "redis"])
+@pytest.mark.parametrize("kind", ["dir", "redis", "memory"])
 @settings(max_examples=EXAMPLES)
 @given(calls=LEDGER_CALLS)
 def test_a_ledger_is_a_dict_with_versions(
@@ -75,7 +79,7 @@ CHUNK_CALLS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", ["dir", "redis"])
+@pytest.mark.parametrize("kind", ["dir", "redis", "memory"])
 @settings(max_examples=EXAMPLES)
 @given(calls=CHUNK_CALLS)
 def test_chunks_are_a_dict_with_marks(
