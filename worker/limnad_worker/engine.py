@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
+from limnad.cluster.effects import COORDINATOR, Ack, Captured, Data, Marker, Progress, Publish
 from limnad.cluster.leader import Appointed, Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
@@ -201,7 +201,10 @@ class Engine:
         message = event.message
         if isinstance(message, exchange_pb2.ProgressMessage):
             if message.HasField("batch"):
-                machine.progress_arrived(event.sender, links.unpack_progress(message.batch))
+                progress = links.unpack_progress(message.batch)
+                if event.sender == COORDINATOR:
+                    self._progress_updates += len(progress.updates)  # What peers have sent they have counted.
+                machine.progress_arrived(event.sender, progress)
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         elif message.encoding == framing.MARKER:
@@ -305,7 +308,7 @@ class Engine:
         for effect in machine.take_effects():
             match effect:
                 case Progress():
-                    self._progress_updates += len(effect.updates)
+                    self._progress_updates += len(effect.updates) * len(self._hearers)
                     message = links.pack_progress(effect)
                     for link in self._hearers:
                         link.send_progress(message)
