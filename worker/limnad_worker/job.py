@@ -17,15 +17,17 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from limnad.cluster import leader
-from limnad.cluster.effects import COORDINATOR
 from limnad.cluster.records import PartError
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
 from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.coordination import Coordination
+from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
+from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.outputs import Delivery, Outputs
-from limnad_worker.processes import CoordinatorProcess, EngineProcess
+from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.vault import Vault
 
@@ -87,7 +89,7 @@ class Job:
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(job=name, durable=vault is not None)
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -96,15 +98,14 @@ class Job:
         self.generation = 0
         self._source = engines
         self._vault = vault
+        self._feeder = self._make_feeder(vault)
         self._run = leader.Run(workers)
-        self._coordinator: CoordinatorProcess | None = None
+        self._coordination = Coordination(engines.host, self.tell_leader)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
-        self._pushes: dict[int, asyncio.Future[str]] = {}
-        self._next_push = 0
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -178,10 +179,12 @@ class Job:
                 continue
             self._restore = self.view.checkpoint = number
             run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
+            self._feeder.restored(record)
             return
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
+        self._feeder.restored(None)
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -203,7 +206,7 @@ class Job:
                 case leader.SendPrepare(worker):
                     self._send(worker, prepare=self._prepare(worker))
                 case leader.Assign():
-                    self._source.keep(self._assign())
+                    self._source.keep(self._coordination.assign(self.name, self.generation, self.workers))
                 case leader.SendStart():
                     self._send(effect.worker, start=_start(effect))
                 case leader.SendStop(worker):
@@ -217,21 +220,6 @@ class Job:
                 case leader.Changed(state):
                     await self._changed(state)
         await self.notify()
-
-    async def _assign(self) -> None:
-        """Gives this generation a coordinator of its own, and waits for its end."""
-        run = self._run
-        coordinator = await CoordinatorProcess.spawn(self._source.host)
-        if run is not self._run or run.state.ended:
-            coordinator.kill()
-            return
-        self._coordinator = coordinator
-        appointed = await coordinator.assign(self.name, self.generation, self.workers)
-        if appointed is not None and coordinator is self._coordinator:
-            await self.tell_leader(leader.Assigned(appointed))
-        how = await coordinator.wait()
-        if coordinator is self._coordinator:
-            await self.tell_leader(leader.Exited(COORDINATOR, how))
 
     def _prepare(self, worker: int) -> wire.Prepare:
         return wire.Prepare(
@@ -275,6 +263,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -283,7 +272,7 @@ class Job:
         if self.state.ended:
             return
         self.state, self.failure, self.recovering = state, failure, False
-        self._let_go_coordinator()
+        self._coordination.let_go()
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -292,10 +281,11 @@ class Job:
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
-        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
-        for waiting in waiters:
+        over = f"the job has ended: it is {state.value}"
+        self._feeder.finish(over)
+        for waiting in self._asked:
             if not waiting.done():
-                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+                waiting.set_exception(Refused(over))
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -345,17 +335,13 @@ class Job:
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
+        self._feeder.lose()
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
         for engine in before:
             engine.process.kill()
-        self._let_go_coordinator()
-
-    def _let_go_coordinator(self) -> None:
-        coordinator, self._coordinator = self._coordinator, None
-        if coordinator is not None:
-            coordinator.kill()
+        self._coordination.let_go()
 
     async def _committed(self, checkpoint: int) -> None:
         self._restore = checkpoint
@@ -380,10 +366,22 @@ class Job:
             graph=lambda: run.built_graph,
             send_all=self._send_all,
             keep=self._source.keep,
+            made=self._feeder.made,
             committed=self._committed,
+            retained=self._feeder.retained,
             lost=self._lost,
         )
         return Saving(self.request, self.workers, around)
+
+    def _make_feeder(self, vault: Vault | None) -> Feeder:
+        around = Fed(
+            view=self.view,
+            tell=lambda push: self._send(0, push=push),
+            keep=self._source.keep,
+            notify=self.notify,
+            lost=self._lost,
+        )
+        return DirectFeeder(around) if vault is None else LoggedFeeder(vault, around)
 
     # -- what engines say ----------------------------------------------------------------------------------------------
 
@@ -413,12 +411,8 @@ class Job:
             case "not_stored" if self._saving is not None:
                 await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
-                self._pushed(message.pushed)
-
-    def _pushed(self, pushed: wire.Pushed) -> None:
-        waiting = self._pushes.pop(pushed.request, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pushed.error)
+                self._feeder.pushed(message.pushed)
+                await self.notify()
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -439,6 +433,8 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
@@ -449,32 +445,39 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+
+        Raises:
+            Refused: It was not taken.
+        """
+        await self._wait_for_inputs(request.push.input)
+        return await self._feeder.push(request)
+
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """The newest number under which a producer's pushes to an input are durable.
+
+        Raises:
+            Refused: The job has no store, or has no such input, or has ended before that was known.
+        """
+        await self._wait_for_inputs(name)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self._feeder.last_sequence(name, producer) is not None or self.state.ended
+            )
+        sequence = self._feeder.last_sequence(name, producer)
+        if sequence is None:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return sequence
+
+    async def _wait_for_inputs(self, name: str) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
-        if self.state.ended:
-            return f"the job has ended: it is {self.state.value}"
-        if push.input not in self.view.inputs:
+        if name not in self.view.inputs:
+            if self.state.ended:
+                raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        try:
-            return await answer
-        except Refused as refused:
-            return str(refused)
-
-
-class Refused(Exception):
-    """What a client asked for cannot be had; says why."""
+            raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
 
 
 def _start(start: leader.SendStart) -> wire.Start:

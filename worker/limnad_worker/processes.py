@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from typing import Any, Self
-
-import grpc
-
-from limnad.cluster.leader import Appointed
-from limnad_proto.channels import CHANNEL_OPTIONS
-from limnad_proto.v1 import coordinator_pb2, coordinator_pb2_grpc
-
-ASSIGN_S = 10.0
-"""How long a coordinator may take to start and to take a generation: a third of a second on a quiet machine."""
 
 # A batch comes and goes as one large block. By default glibc gives such blocks back at once, so that each new batch
 # pays for its pages again: a third of the throughput of a stream.
@@ -92,37 +80,10 @@ class EngineProcess(ChildProcess):
             "limnad_worker",
             *arguments,
             env=environment,
-            stdin=DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
         return cls(token, process)
-
-
-class CoordinatorProcess(ChildProcess):
-    """A coordinator's process; it ends when its agent does."""
-
-    @classmethod
-    async def spawn(cls, host: str) -> Self:
-        """Starts one; nothing is assigned to it."""
-        command = [sys.executable, "-m", "limnad_coordinator", "--host", host, "--until-stdin-ends"]
-        return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True))
-
-    async def assign(self, job: str, generation: int, workers: int) -> Appointed | None:
-        """Assigns a generation to it; None: it did not take it in time, and has been ended."""
-        try:
-            async with asyncio.timeout(ASSIGN_S):
-                return await self._assign(job, generation, workers)
-        except (TimeoutError, ValueError, grpc.RpcError):
-            self.kill()
-            return None
-
-    async def _assign(self, job: str, generation: int, workers: int) -> Appointed:
-        assert self._process.stdout is not None
-        address = json.loads(await self._process.stdout.readline())["address"]
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
-            request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
-            return Appointed(address, (await stub.Assign(request)).identity)
 
 
 def name_process(name: str) -> None:

@@ -10,7 +10,8 @@ from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
 if TYPE_CHECKING:
-    from limnad.timely.snapshot import Snapshot
+    from limnad.timely.snapshot import PartitionKey, Snapshot
+    from limnad.timely.source import Cut
 
 COORDINATOR = -1
 """The coordinator's number where workers have theirs."""
@@ -108,7 +109,20 @@ class Captured:
     snapshot: Snapshot
 
 
-Effect = Data | Progress | Ack | Publish | Marker | Captured
+@dataclass(frozen=True, slots=True)
+class LogCut:
+    """A cut is to be appended to its input's log; the partition waits until it is durable.
+
+    Attributes:
+        key: The partition.
+        cut: Where.
+    """
+
+    key: PartitionKey
+    cut: Cut
+
+
+Effect = LogCut | Data | Progress | Ack | Publish | Marker | Captured
 
 
 class LinkError(Exception):
