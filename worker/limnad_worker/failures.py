@@ -43,7 +43,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
         case StoreError():
             return wire.Failed(summary=str(error), fault="engine")
         case LinkError():
-            return wire.Failed(summary=str(error), fault="link", peer=error.peer)
+            return wire.Failed(summary=str(error), fault="link")
         case _:
             failed = undescribed(error)
             return wire.Failed(summary=failed.summary, traceback=failed.traceback, fault="job")

@@ -144,12 +144,22 @@ class OutputInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., printed: _Optional[bool] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("members", "accumulation")
+    __slots__ = ("members", "accumulation", "coordinator")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ACCUMULATION_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedScalarFieldContainer[str]
     accumulation: str
-    def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
+    coordinator: Appointed
+    def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ..., coordinator: _Optional[_Union[Appointed, _Mapping]] = ...) -> None: ...
+
+class Appointed(_message.Message):
+    __slots__ = ("address", "identity")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    identity: str
+    def __init__(self, address: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting", "connectors", "epochs_opened", "measures")
@@ -274,20 +284,18 @@ class Finished(_message.Message):
     def __init__(self) -> None: ...
 
 class Failed(_message.Message):
-    __slots__ = ("summary", "traceback", "stage", "time", "fault", "peer")
+    __slots__ = ("summary", "traceback", "stage", "time", "fault")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
-    PEER_FIELD_NUMBER: _ClassVar[int]
     summary: str
     traceback: str
     stage: str
     time: _containers.RepeatedScalarFieldContainer[int]
     fault: str
-    peer: int
-    def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ..., peer: _Optional[int] = ...) -> None: ...
+    def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("input", "rows", "advance_to", "close", "request", "check", "offset")
