@@ -7,10 +7,10 @@ from typing import Any
 
 import grpc
 
+from limnad_proto.channels import open_channel
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
 from limnad_worker.inbox import Inbox, Outbox
-from limnad_worker.links import CHANNEL_OPTIONS
 
 LAST_WORDS_S = 5.0
 """How long an engine that ends waits for its agent to take what it has said; an agent that lives takes milliseconds."""
@@ -34,7 +34,7 @@ class Control:
         inbox.run(self._open(address))
 
     async def _open(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address)
         stub: Any = control_pb2_grpc.ControlStub(self._channel)
         call = stub.Attach()
         self._streams = asyncio.gather(self._write(call), self._read(call))

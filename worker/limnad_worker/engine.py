@@ -8,10 +8,13 @@ The thread never polls: it sleeps in the inbox, into which gRPC's streams put wh
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
@@ -32,7 +35,7 @@ from limnad_worker.control import AgentLost, Control
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
-from limnad_worker.processes import name_process
+from limnad_worker.processes import limit_memory, name_process
 from limnad_worker.writer import Writer, Written
 
 STATUS_INTERVAL_S = 0.25
@@ -394,11 +397,17 @@ def _quieten_gc() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def run_engine(agent: str, token: str, host: str, pid: int) -> None:
+def run_engine(leader: str, token: str, host: str, pid: int, memory_bytes: int | None) -> None:
     """The life of an engine process."""
     name_process("limnad-spare")
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # What it prints is to be read while it works, and if it dies.
     inbox = Inbox()
     server = links.Server(inbox, host)
-    control = Control(agent, inbox)
+    control = Control(leader, inbox)
+    if memory_bytes is not None:
+        limit_memory(memory_bytes)
     control.send(hello=wire.Hello(token=token, pid=pid, address=server.address))
     Engine(inbox, server, control).run()

@@ -1,4 +1,4 @@
-"""One job as its agent sees it: one generation of engines after the other, and what they have told.
+"""One job as its leader sees it: one generation of engines after the other, and what they have told.
 
     Submit -> [begin a generation: mint it, take engines, Prepare ... Start] -> engines run
                     ^                                                              |
@@ -23,8 +23,9 @@ from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.hosts import Engine
+from limnad_worker.logs import JobLog
 from limnad_worker.outputs import Delivery, Outputs
-from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.vault import Vault
 
@@ -45,21 +46,14 @@ _STATES = {
 }
 
 
-class Engine:
-    """An engine as its agent sees it."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
-        self.address = ""
-        self.outgoing: asyncio.Queue[wire.ToEngine | None] = asyncio.Queue()
-        self.job: Job | None = None
-
-
 class Engines(Protocol):
     """Where a job gets its engines."""
 
+    async def gathered(self) -> int:
+        """Waits until the hosts that are expected are there; how many slots they have."""
+
     async def take(self, job: Job, count: int) -> list[Engine]:
-        """Engines that nobody else has."""
+        """Engines that nobody else has, by worker."""
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something until the agent stops."""
@@ -69,19 +63,21 @@ class Job:
     """One job.
 
     Args:
-        name: Its name at the agent.
+        name: Its name at the leader.
         request: What was asked for.
-        workers: How many engines.
-        engines: Where they come from.
+        engines: Where engines come from.
         vault: Its store; None: a worker that is lost ends the job.
+
+    Attributes:
+        workers: How many engines; 0, until it begins: as many as there are slots then.
+        log: What they print.
     """
 
-    def __init__(
-        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
-    ) -> None:
+    def __init__(self, name: str, request: jobs_pb2.SubmitRequest, engines: Engines, vault: Vault | None) -> None:
         self.name = name
         self.request = request
-        self.workers = workers
+        self.workers = request.workers
+        self.log = JobLog()
         self.engines: list[Engine] = []
         self.view = jobs_pb2.JobView(job=name)
         self.changed = asyncio.Condition()
@@ -92,7 +88,7 @@ class Job:
         self.generation = 0
         self._source = engines
         self._vault = vault
-        self._run = leader.Run(workers)
+        self._run = leader.Run(self.workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
@@ -112,6 +108,7 @@ class Job:
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
         self._let_go()
+        self.workers = self.workers or await self._source.gathered()
         accumulation = Accumulation(self.request.accumulation or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self._vault is None:
@@ -125,7 +122,7 @@ class Job:
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
         self.engines = await self._source.take(self, self.workers)
-        if self.state.ended:
+        if self.state.ended or self._run is not run:
             self._let_go()
             return
         for worker, engine in enumerate(self.engines):
@@ -203,7 +200,7 @@ class Job:
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
                     for engine in self.engines[worker : worker + 1]:  # None, from one generation to the next.
-                        engine.process.kill()
+                        engine.kill()
                 case leader.Conclude():
                     assert self._saving is not None
                     await self._saving.conclude()
@@ -273,6 +270,7 @@ class Job:
         for waiting in waiters:
             if not waiting.done():
                 waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+        self.log.close()
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -320,13 +318,23 @@ class Job:
             raise Refused(f"the job has ended: it is {self.state.value}")
         return self.generation
 
+    async def move(self) -> None:
+        """Goes on from a new checkpoint, on the hosts that there are now.
+
+        Raises:
+            Refused: See `checkpoint`.
+        """
+        await self.checkpoint()
+        if not self.state.ended:
+            await self._restart()
+
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
         for engine in before:
-            engine.process.kill()
+            engine.kill()
 
     async def _committed(self, checkpoint: int) -> None:
         self._restore = checkpoint

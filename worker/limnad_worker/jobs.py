@@ -1,4 +1,4 @@
-"""The service for clients: requests in, answers of the agent's jobs out."""
+"""The service for clients: requests in, answers of the leader's jobs out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from limnad_worker.job import Refused
 from limnad_worker.outputs import Delivery
 
 if TYPE_CHECKING:
-    from limnad_worker.agent import Agent
     from limnad_worker.job import Job
+    from limnad_worker.leading import Leader
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,8 +30,8 @@ WATCH_INTERVAL_S = 0.25
 class JobService(jobs_pb2_grpc.JobServiceServicer):
     """See `jobs.proto`."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
 
     def register(self, server: Any) -> None:
         """Adds the service to a server."""
@@ -50,7 +50,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if request.checkpoint_interval_s < 0:
             await _refuse(context, f"checkpoints cannot be {request.checkpoint_interval_s:g} s apart")
         try:
-            job = await self._agent.submit(request)
+            job = await self._leader.submit(request)
         except (Refused, StoreError) as error:
             await _refuse(context, str(error))
         return jobs_pb2.SubmitResponse(job=job.name)
@@ -130,7 +130,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             raise AssertionError("abort raises") from None
 
     async def _job(self, name: str, context: Context) -> Job:
-        job = self._agent.jobs.get(name)
+        job = self._leader.jobs.get(name)
         if job is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {name!r}")
             raise AssertionError("abort raises")

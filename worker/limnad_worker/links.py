@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,35 +16,12 @@ import grpc
 
 from limnad.cluster.effects import Ack, Data, Progress
 from limnad.timely.tracker import Update
+from limnad_proto.channels import listen, make_server, open_channel
 from limnad_proto.v1 import exchange_pb2 as wire
 from limnad_worker import framing
 from limnad_worker.inbox import Inbox, Outbox
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-_PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
-"""URL of a proxy for the links of this process: a drill's, which cuts them."""
-
-CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # Each engine is told an exact address: a name service, a proxy that is meant for something else, or another
-    # engine's connection must not interfere.
-    *([("grpc.http_proxy", _PROXY)] if _PROXY else [("grpc.enable_http_proxy", 0)]),
-    ("grpc.use_local_subchannel_pool", 1),
-    # Two processes on one port would each get some of the calls.
-    ("grpc.so_reuseport", 0),
-    # gRPC's own threads answer these pings, so a process that is busy, even holding the GIL, is not taken for dead; one
-    # that is stopped or cut off is, after twice this time.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
-    ("grpc.http2.ping_timeout_ms", 3000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
-    ("grpc.http2.max_ping_strikes", 0),
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -93,12 +69,12 @@ class Server:
         self._identity: Identity | None = None
         self._closing = False
         self._server = inbox.run(self._make())
-        self.port = self._server.add_insecure_port(f"{host}:0")
+        self.port = listen(self._server, host)
         self.address = f"{host}:{self.port}"
         inbox.run(self._server.start())
 
     async def _make(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        server = make_server()
         handlers = {
             "Data": grpc.stream_unary_rpc_method_handler(self._data, None, wire.StreamEnd.SerializeToString),
             "Progress": grpc.stream_unary_rpc_method_handler(
@@ -165,7 +141,7 @@ class Peer:
         inbox.run(self._open(address, identity))
 
     async def _open(self, address: str, identity: Identity) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address)
         self._writers = [
             asyncio.create_task(self._write("Data", self._data, identity)),
             asyncio.create_task(self._write("Progress", self._progress, identity)),

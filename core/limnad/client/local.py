@@ -45,7 +45,7 @@ class LocalCluster:
                 [
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
-                    *("--announce-fd", str(announce), "--until-stdin-ends"),
+                    *("--announce-fd", str(announce)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=output,
