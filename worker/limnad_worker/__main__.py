@@ -74,8 +74,9 @@ async def _live(options: Options, grace_s: float, announce_fd: int | None = None
         return 1
     _announce(announce_fd, address=agent.address)
     if announce_fd is not None or os.environ.get("LIMNAD_SUPERVISED"):
-        loop.add_reader(sys.stdin.fileno(), lambda: (stopped.set(), hung_up.set()))
-    await stopped.wait()
+        loop.add_reader(sys.stdin.fileno(), hung_up.set)
+    either = [asyncio.ensure_future(event.wait()) for event in (stopped, hung_up)]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if grace_s and not hung_up.is_set():
         await agent.leave(grace_s)
     await agent.stop()

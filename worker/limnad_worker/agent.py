@@ -138,6 +138,3 @@ class Agent:
 def _own_address(host: str) -> str:
     """What to tell others who are to reach an interface."""
     return socket.gethostbyname(socket.gethostname()) if host in ANYWHERE else host
-
-
-

@@ -2,8 +2,8 @@
 
     ToHost: spawn, kill  ->  Host  ->  FromHost: exited, log
 
-It knows nothing of jobs, and decides nothing: the leader says what to spawn and what to end, whether the host is its own
-or another agent's.
+It knows nothing of jobs, and decides nothing: the leader says what to spawn and what to end, whether the host is its
+own or another agent's.
 """
 
 from __future__ import annotations
@@ -92,10 +92,12 @@ class Host:
                 err=err.writer,
             )
         except OSError as error:
-            out.close(), err.close()
+            out.close()
+            err.close()
             self._exited(order.engine, f"could not be started: {error}")
             return
-        out.close_writer(), err.close_writer()
+        out.close_writer()
+        err.close_writer()
         self._engines[order.engine] = process
         if order.engine not in self._wanted:  # Meanwhile it was to be ended.
             process.kill()

@@ -129,6 +129,35 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise AssertionError("abort raises") from None
 
+    async def Logs(  # noqa: N802
+        self, request: jobs_pb2.LogsRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.LogPiece]:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        async for piece in job.log.read(follow=request.follow):
+            yield jobs_pb2.LogPiece(worker=piece.worker, generation=piece.generation, text=piece.text)
+
+    async def GetCluster(  # noqa: N802
+        self, request: jobs_pb2.GetClusterRequest, context: Context
+    ) -> jobs_pb2.ClusterView:
+        """See `jobs.proto`."""
+        hosts = self._leader.hosts
+        if request.gathered:
+            await hosts.gathered()
+        return jobs_pb2.ClusterView(
+            agents=[
+                jobs_pb2.AgentView(
+                    index=link.info.index,
+                    address=link.info.address,
+                    slots=link.info.slots,
+                    busy=link.load().busy,
+                    build=link.info.build,
+                    leaving=link.leaving,
+                )
+                for link in hosts.links
+            ]
+        )
+
     async def _job(self, name: str, context: Context) -> Job:
         job = self._leader.jobs.get(name)
         if job is None:

@@ -23,6 +23,7 @@ from limnad_worker.inbox import Inbox, Outbox
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which engine this is: what every stream is opened with."""

@@ -144,7 +144,9 @@ def resolver(peers: Sequence[str], dns: str, port: int) -> Resolve:
         name, _, own_port = dns.partition(":")
         found = await asyncio.get_running_loop().getaddrinfo(name, own_port or port, type=socket.SOCK_STREAM)
         addresses = sorted({str(address[4][0]) for address in found})
-        return [f"[{address}]:{own_port or port}" if ":" in address else f"{address}:{own_port or port}"
-                for address in addresses]
+        return [
+            f"[{address}]:{own_port or port}" if ":" in address else f"{address}:{own_port or port}"
+            for address in addresses
+        ]
 
     return resolve

@@ -51,9 +51,15 @@ class Settings(BaseSettings):
     )
     listen: str = Field(f"127.0.0.1:{DEFAULT_PORT}", description="HOST:PORT to serve on; port 0: any.")
     advertise: str = Field(
-        "", description="The host by which other agents reach this one; by default the one of --listen, or this machine's."
+        "",
+        description="The host by which other agents reach this one; by default the one of --listen, or this machine's.",
     )
     slots: int = Field(1, ge=1, le=256, description="How many workers of one job this agent is made for.")
+    store: str = Field(
+        "",
+        description="Where jobs, archives and checkpoints are kept: dir:PATH or redis://HOST:PORT/DB; by default in "
+        "the leader's memory.",
+    )
     memory: ByteSize | None = Field(
         None, description="How much memory (such as 2GiB) an engine may take beyond what it needs to start."
     )
@@ -87,8 +93,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags come before these; see `load`."""
         file = init_settings().get("config") or os.environ.get("LIMNAD_CONFIG")
@@ -119,7 +125,7 @@ def load(arguments: Sequence[str]) -> Settings:
         ClusterError: A setting is wrong; says which, and where it came from is for the reader to see.
         SystemExit: The flags cannot be read, or help was asked for.
     """
-    flags = CliSettingsSource(Settings, cli_parse_args=list(arguments))
+    flags: CliSettingsSource[Any] = CliSettingsSource(Settings, cli_parse_args=list(arguments))
     given = {name: value for name, value in flags().items() if value is not None}
     try:
         if (file := given.get("config") or os.environ.get("LIMNAD_CONFIG")) and not Path(file).is_file():

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from limnad.cli import checkpoints
+from limnad.cli import checkpoints, cluster
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(cluster.app, name="cluster")
 
 Target = Annotated[
     str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
@@ -173,6 +174,16 @@ def graph(
     from limnad.cli.graph import show_graph
 
     show_graph(target, pairs(arg or [], "-a KEY=VALUE"), output, as_json=json)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    no_args_is_help=False,
+)
+def worker(context: typer.Context) -> None:
+    """Be one agent of a cluster: what a container runs. See `limnad worker --help`."""
+    cluster.serve_worker(context.args)
 
 
 def pairs(given: list[str], usage: str) -> dict[str, str]:

@@ -4,12 +4,15 @@
 part of the library that knows the wire types.
 """
 
+from limnad.client.agents import AgentStatus, ClusterStatus
 from limnad.client.client import Checkpointing, Client, Input, Job, JobStatus, RecoveryStatus, StageStatus
 from limnad.client.local import LocalCluster, local
 
 __all__ = [
+    "AgentStatus",
     "Checkpointing",
     "Client",
+    "ClusterStatus",
     "Input",
     "Job",
     "JobStatus",

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from limnad.batch import decode, encode
+from limnad.client.agents import ClusterStatus
 from limnad.errors import ClusterError, JobError, JobFailed
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
 
@@ -222,6 +223,19 @@ class Client:
         answer = _translated(lambda: self._jobs.Submit(request))
         return Job(answer.job, self._jobs)
 
+    def cluster(self, wait_s: float | None = None) -> ClusterStatus:
+        """Who works there.
+
+        Args:
+            wait_s: Wait so long for the leader, and for the agents that it expects; None: ask once.
+
+        Raises:
+            ClusterError: The leader cannot be reached.
+        """
+        request = jobs_pb2.GetClusterRequest(gathered=wait_s is not None)
+        view = _translated(lambda: self._jobs.GetCluster(request, timeout=wait_s, wait_for_ready=request.gathered))
+        return ClusterStatus.of(view)
+
     def close(self) -> None:
         """Hangs up; jobs go on."""
         self._channel.close()
@@ -318,6 +332,16 @@ class Job:
             if holds(status) or status.failure is not None:
                 break
         return status
+
+    def logs(self, *, follow: bool = False) -> Iterator[tuple[int, str]]:
+        """``(worker, text)`` of what the job's workers have printed, the newest megabyte, also of those that are gone.
+
+        Args:
+            follow: Go on until the job has ended.
+        """
+        call = self._jobs.Logs(jobs_pb2.LogsRequest(job=self.name, follow=follow))
+        for piece in _translated_stream(call):
+            yield piece.worker, piece.text.decode(errors="replace")
 
     def checkpoint(self) -> int:
         """Makes a checkpoint; returns its number when it is durable.
@@ -467,7 +491,7 @@ def _translated_stream(call: Any) -> Iterator[Any]:
 
 def _error(error: Any) -> Exception:
     code, details = error.code(), error.details()
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return ClusterError(f"the agent cannot be reached: {details}")
     if code is grpc.StatusCode.CANCELLED:
         return ClusterError("this client was closed")

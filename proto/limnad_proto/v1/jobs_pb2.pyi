@@ -183,3 +183,49 @@ class RescaleResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     generation: int
     def __init__(self, generation: _Optional[int] = ...) -> None: ...
+
+class LogsRequest(_message.Message):
+    __slots__ = ("job", "follow")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    follow: bool
+    def __init__(self, job: _Optional[str] = ..., follow: _Optional[bool] = ...) -> None: ...
+
+class LogPiece(_message.Message):
+    __slots__ = ("worker", "generation", "text")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    worker: int
+    generation: int
+    text: bytes
+    def __init__(self, worker: _Optional[int] = ..., generation: _Optional[int] = ..., text: _Optional[bytes] = ...) -> None: ...
+
+class GetClusterRequest(_message.Message):
+    __slots__ = ("gathered",)
+    GATHERED_FIELD_NUMBER: _ClassVar[int]
+    gathered: bool
+    def __init__(self, gathered: _Optional[bool] = ...) -> None: ...
+
+class ClusterView(_message.Message):
+    __slots__ = ("agents",)
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentView]
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ...) -> None: ...
+
+class AgentView(_message.Message):
+    __slots__ = ("index", "address", "slots", "busy", "build", "leaving")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    address: str
+    slots: int
+    busy: int
+    build: str
+    leaving: bool
+    def __init__(self, index: _Optional[int] = ..., address: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., build: _Optional[str] = ..., leaving: _Optional[bool] = ...) -> None: ...

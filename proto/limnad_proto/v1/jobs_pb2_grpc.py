@@ -65,6 +65,16 @@ class JobServiceStub:
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
                 _registered_method=True)
+        self.Logs = channel.unary_stream(
+                '/limnad.v1.JobService/Logs',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.FromString,
+                _registered_method=True)
+        self.GetCluster = channel.unary_unary(
+                '/limnad.v1.JobService/GetCluster',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.FromString,
+                _registered_method=True)
         self.Rescale = channel.unary_unary(
                 '/limnad.v1.JobService/Rescale',
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.SerializeToString,
@@ -117,6 +127,20 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Logs(self, request, context):
+        """What the job's engines have printed: the newest megabyte, kept when they are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCluster(self, request, context):
+        """Who works here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Rescale(self, request, context):
         """Goes on with another number of workers, after a checkpoint; answered when they run.
         """
@@ -156,6 +180,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Checkpoint,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'Logs': grpc.unary_stream_rpc_method_handler(
+                    servicer.Logs,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.SerializeToString,
+            ),
+            'GetCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCluster,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.SerializeToString,
             ),
             'Rescale': grpc.unary_unary_rpc_method_handler(
                     servicer.Rescale,
@@ -325,6 +359,60 @@ class JobService:
             '/limnad.v1.JobService/Checkpoint',
             limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Logs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/limnad.v1.JobService/Logs',
+            limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/GetCluster',
+            limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,10 @@ class JobServiceStub:
     """Ends a job at once."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]
     """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Logs: _grpc.UnaryStreamMultiCallable[_jobs_pb2.LogsRequest, _jobs_pb2.LogPiece]
+    """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+    GetCluster: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetClusterRequest, _jobs_pb2.ClusterView]
+    """Who works here."""
     Rescale: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
@@ -62,6 +66,10 @@ class JobServiceAsyncStub(JobServiceStub):
     """Ends a job at once."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Logs: _aio.UnaryStreamMultiCallable[_jobs_pb2.LogsRequest, _jobs_pb2.LogPiece]  # type: ignore[assignment]
+    """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+    GetCluster: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetClusterRequest, _jobs_pb2.ClusterView]  # type: ignore[assignment]
+    """Who works here."""
     Rescale: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]  # type: ignore[assignment]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
@@ -113,6 +121,22 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.CheckpointResponse, _abc.Awaitable[_jobs_pb2.CheckpointResponse]]:
         """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+
+    @_abc_1.abstractmethod
+    def Logs(
+        self,
+        request: _jobs_pb2.LogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_jobs_pb2.LogPiece], _abc.AsyncIterator[_jobs_pb2.LogPiece]]:
+        """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+
+    @_abc_1.abstractmethod
+    def GetCluster(
+        self,
+        request: _jobs_pb2.GetClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ClusterView, _abc.Awaitable[_jobs_pb2.ClusterView]]:
+        """Who works here."""
 
     @_abc_1.abstractmethod
     def Rescale(
