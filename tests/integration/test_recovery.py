@@ -47,6 +47,12 @@ def test_a_run_that_was_killed_is_resumed_on_other_workers(job: str, tmp_path: P
     assert all(second.epochs.get(key, rows) == rows for key, rows in first.epochs.items())
 
 
+def test_checkpoints_by_epochs_need_no_clock(job: str, tmp_path: Path) -> None:
+    run = Running(job, "-w", "2", "--store", f"dir:{tmp_path / 'store'}", "--checkpoint-epochs", "10")
+    assert run.finish() == 0, run.errors
+    assert run.summary["recovery"]["committed"] >= 2  # The last one comes in any case.
+
+
 def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
     stopped(job, tmp_path)
     store = ["--store", f"dir:{tmp_path / 'store'}"]

@@ -71,6 +71,9 @@ def run(
             metavar="TIME", help="From one checkpoint to the next (`5s`): workers that die are started again from it."
         ),
     ] = None,
+    checkpoint_epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="A checkpoint after every N complete epochs.")
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`."),
@@ -92,11 +95,13 @@ def run(
     from limnad.client import Checkpointing
 
     checkpointing = None
-    if checkpoint or store or resume:
+    if checkpoint or checkpoint_epochs or store or resume:
+        every_s = None if checkpoint_epochs else Checkpointing.every_s
         checkpointing = Checkpointing(
             store=store or checkpoints.DEFAULT_STORE,
             name=name,
-            every_s=seconds(checkpoint, "--checkpoint") if checkpoint else 10.0,
+            every_s=seconds(checkpoint, "--checkpoint") if checkpoint else every_s,
+            every_epochs=checkpoint_epochs,
             keep=keep,
             resume=resume,
             delivery=delivery,
