@@ -8,10 +8,15 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limnad_worker.agent import Options
+
+
+DEPOSED = 3
+"""Exit code of a leader that has found another one in its place."""
 
 
 def main() -> None:
@@ -27,6 +32,7 @@ def main() -> None:
     engine = commands.add_parser("engine", help="run one worker of one job")
     engine.add_argument("--leader", required=True)
     engine.add_argument("--host", default="127.0.0.1")
+    engine.add_argument("--cache", type=Path, required=True)
     engine.add_argument("--memory", type=int)
     options = parser.parse_args()
     if options.command == "agent":
@@ -35,14 +41,14 @@ def main() -> None:
     from limnad_worker.engine import run_engine  # the agent does without Polars and the engine without the agent
 
     token = os.environ.pop("LIMNAD_ENGINE_TOKEN")
-    run_engine(options.leader, token, options.host, os.getpid(), options.memory)
+    run_engine(options.leader, token, options.host, os.getpid(), memory_bytes=options.memory, cache=options.cache)
 
 
 async def _run_alone(arguments: argparse.Namespace) -> int:
     from limnad_worker.agent import Options
 
     workers = arguments.workers
-    options = Options(slots=workers, warm=workers, port=arguments.port)
+    options = Options(slots=workers, warm=workers, spares=0, port=arguments.port, accept_paths=True)
     return await _live(options, grace_s=0.0, announce_fd=arguments.announce_fd)
 
 
@@ -75,12 +81,12 @@ async def _live(options: Options, grace_s: float, announce_fd: int | None = None
     _announce(announce_fd, address=agent.address)
     if announce_fd is not None or os.environ.get("LIMNAD_SUPERVISED"):
         loop.add_reader(sys.stdin.fileno(), hung_up.set)
-    either = [asyncio.ensure_future(event.wait()) for event in (stopped, hung_up)]
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if grace_s and not hung_up.is_set():
+    ends = [asyncio.ensure_future(event.wait()) for event in (stopped, hung_up, agent.deposed)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if grace_s and not hung_up.is_set() and not agent.deposed.is_set():
         await agent.leave(grace_s)
     await agent.stop()
-    return 0
+    return DEPOSED if agent.deposed.is_set() else 0
 
 
 def _announce(descriptor: int | None, **news: str) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
+import shutil
 import socket
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2_grpc
@@ -19,6 +23,8 @@ from grpc_reflection.v1alpha import reflection
 
 from limnad_proto.channels import listen, make_server
 from limnad_proto.v1 import hosts_pb2, jobs_pb2
+from limnad_worker.archives import Archives
+from limnad_worker.books import Books
 from limnad_worker.host import Host
 from limnad_worker.hosts import Hosts
 from limnad_worker.jobs import JobService
@@ -45,6 +51,9 @@ class Options:
         agents: How many agents are expected.
         warm: How many warm engines to begin with.
         spares: How many to keep.
+        store: The cluster's; empty: the leader's memory.
+        cache: A folder for archives; None: one of its own for as long as it lives.
+        accept_paths: Whether clients of this machine may name a job file instead of an archive.
     """
 
     index: int = 0
@@ -58,6 +67,9 @@ class Options:
     agents: int = 1
     warm: int = 1
     spares: int = 0
+    store: str = ""
+    cache: Path | None = None
+    accept_paths: bool = False
 
 
 class Agent:
@@ -70,7 +82,8 @@ class Agent:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._advertised = options.advertise or _own_address(options.host)
-        self._host = Host(options.slots, self._advertised, options.memory_bytes, lambda _: None)
+        self._cache = options.cache or Path(tempfile.gettempdir()) / f"limnad-{os.getpid()}-{secrets.token_hex(4)}"
+        self._host = Host(options.slots, self._advertised, self._cache, options.memory_bytes, lambda _: None)
         self._server = make_server()
         self._leader: Leader | None = None
         self._member: Member | None = None
@@ -88,15 +101,7 @@ class Agent:
             uid=secrets.token_hex(8), index=options.index, slots=options.slots, build=version("limnad")
         )
         if options.index == 0:
-            hosts = Hosts(
-                build=info.build,
-                term=0,
-                uid=info.uid,
-                expected=options.agents,
-                warm=options.warm,
-                spares=options.spares,
-            )
-            self._leader = Leader(info, self._host, hosts)
+            self._leader = self._make_leader(info)
             self._leader.register(self._server)
             JobService(self._leader).register(self._server)
         self._add_health()
@@ -108,6 +113,18 @@ class Agent:
             resolve = resolver(options.peers, options.peers_dns, options.port)
             self._member = Member(info, self._host, resolve)
             self._membership = asyncio.get_running_loop().create_task(self._member.run())
+
+    def _make_leader(self, info: hosts_pb2.HostInfo) -> Leader:
+        options = self._options
+        hosts = Hosts(build=info.build, uid=info.uid, expected=options.agents, warm=options.warm, spares=options.spares)
+        books = Books(options.store, info.uid) if options.store else None
+        archives = Archives(self._cache, books)
+        return Leader(info, self._host, hosts, archives, books, accept_paths=options.accept_paths)
+
+    @property
+    def deposed(self) -> asyncio.Event:
+        """Set when another leader has taken over."""
+        return self._leader.deposed if self._leader is not None else asyncio.Event()
 
     def _add_health(self) -> None:
         servicer: Any = health.aio.HealthServicer()
@@ -133,6 +150,8 @@ class Agent:
             self._membership.cancel()
         await self._host.stop()
         await self._server.stop(0.2)
+        if self._options.cache is None:
+            shutil.rmtree(self._cache, ignore_errors=True)
 
 
 def _own_address(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ import grpc
 from limnad_proto.channels import open_channel
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
+from limnad_worker.archives import fetch
 from limnad_worker.inbox import Inbox, Outbox
 
 LAST_WORDS_S = 5.0
@@ -38,6 +40,10 @@ class Control:
         stub: Any = control_pb2_grpc.ControlStub(self._channel)
         call = stub.Attach()
         self._streams = asyncio.gather(self._write(call), self._read(call))
+
+    def fetch_archive(self, token: str, digest: str, cache: Path) -> Path:
+        """See `limnad_worker.archives.fetch`."""
+        return self._inbox.run(fetch(self._channel, token, digest, cache))
 
     def send(self, **message: Any) -> None:
         """Sends one `FromEngine` with this field."""

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
@@ -49,6 +50,10 @@ BURST_S = 0.0005
 """For how long a busy engine runs callbacks before it lets its streams move: a look at them costs 10 microseconds."""
 
 
+PACKAGES = "packages"
+"""The folder of an archive that holds what `limnad pack` has put there: it is on the module path, behind the job."""
+
+
 class Stopped(Exception):
     """The engine is to end."""
 
@@ -59,10 +64,14 @@ class Engine:
     Args:
         inbox: Where all its news come in.
         server: What its peers connect to.
-        control: Its line to the agent.
+        control: Its line to the leader.
+        token: The secret by which that knows this process.
+        cache: Where the machine keeps archives.
     """
 
-    def __init__(self, inbox: Inbox, server: links.Server, control: Control) -> None:
+    def __init__(self, inbox: Inbox, server: links.Server, control: Control, token: str, cache: Path) -> None:
+        self._token = token
+        self._cache = cache
         self._worker = 0
         self._inbox = inbox
         self._server = server
@@ -102,7 +111,7 @@ class Engine:
         self._worker = prepare.worker
         name_process(f"limnad-w{self._worker}")
         arguments = {argument.name: argument.value for argument in prepare.arguments}
-        built = build_job(prepare.path, prepare.function, arguments)
+        built = build_job(self._find(prepare), prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
         self._server.admit(identity)
         self._control.send(built=_describe(built))
@@ -126,6 +135,14 @@ class Engine:
         if prepare.store:
             machine.check_declared()
         self._loop(machine)
+
+    def _find(self, prepare: wire.Prepare) -> str:
+        """The job file's path."""
+        if not prepare.archive:
+            return prepare.path
+        folder = self._control.fetch_archive(self._token, prepare.archive, self._cache)
+        sys.path[:0] = [str(folder), str(folder / PACKAGES)]
+        return str(folder / prepare.path)
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
@@ -216,6 +233,9 @@ class Engine:
                     raise Stopped
                 case "push" if machine is not None:
                     self._push(machine, event.push)
+                case "drain" if machine is not None:
+                    machine.inputs.drain()
+                    machine.wake()
                 case "begin_checkpoint" if machine is not None:
                     self._halting(machine)
                     machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
@@ -397,7 +417,7 @@ def _quieten_gc() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def run_engine(leader: str, token: str, host: str, pid: int, memory_bytes: int | None) -> None:
+def run_engine(leader: str, token: str, host: str, pid: int, *, memory_bytes: int | None, cache: Path) -> None:
     """The life of an engine process."""
     name_process("limnad-spare")
     faulthandler.enable()
@@ -410,4 +430,4 @@ def run_engine(leader: str, token: str, host: str, pid: int, memory_bytes: int |
     if memory_bytes is not None:
         limit_memory(memory_bytes)
     control.send(hello=wire.Hello(token=token, pid=pid, address=server.address))
-    Engine(inbox, server, control).run()
+    Engine(inbox, server, control, token, cache).run()

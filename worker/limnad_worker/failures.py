@@ -11,7 +11,7 @@ import limnad
 import limnad_worker
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
-from limnad.errors import InputError, JobError
+from limnad.errors import ClusterError, InputError, JobError
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
 
@@ -49,6 +49,8 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
             return wire.Failed(summary=str(error), fault="checkpoint")
         case LinkError():
             return wire.Failed(summary=str(error), fault="link", peer=error.peer)
+        case ClusterError():
+            return wire.Failed(summary=str(error), fault="engine")
         case JobError() | InputError() | OSError():
             return wire.Failed(summary=_brief(error), traceback=user_traceback(error), fault="job")
         case _:

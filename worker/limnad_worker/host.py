@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, Any
 
 from limnad_proto.v1 import hosts_pb2 as wire
@@ -31,17 +32,19 @@ class Host:
     Args:
         slots: How many workers of one job it is made for.
         address: The interface that engines serve their peers on.
+        cache: Where they keep archives.
         memory_bytes: How much an engine may take beyond what it needs to start; None: no limit.
         say: Where `FromHost` messages go.
     """
 
     def __init__(
-        self, slots: int, address: str, memory_bytes: int | None, say: Callable[[wire.FromHost], None]
+        self, slots: int, address: str, cache: Path, memory_bytes: int | None, say: Callable[[wire.FromHost], None]
     ) -> None:
         self.slots = slots
         self.leader = ""
         self.say = say
         self._address = address
+        self._cache = cache
         self._memory_bytes = memory_bytes
         self._engines: dict[int, EngineProcess] = {}
         self._wanted: set[int] = set()
@@ -87,6 +90,7 @@ class Host:
                 leader,
                 self._address,
                 order.threads or threads_per_engine(self.slots),
+                self._cache,
                 memory_bytes=self._memory_bytes,
                 out=out.writer,
                 err=err.writer,

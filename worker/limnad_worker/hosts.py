@@ -20,6 +20,7 @@ from limnad.cluster import leader
 from limnad.cluster.placement import HostLoad, place, usable
 from limnad_proto.v1 import control_pb2, control_pb2_grpc, hosts_pb2_grpc
 from limnad_proto.v1 import hosts_pb2 as wire
+from limnad_worker.archives import Archives, read_pieces
 from limnad_worker.logs import Printed
 
 if TYPE_CHECKING:
@@ -104,16 +105,16 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
 
     Args:
         build: What the leader runs; engines of one generation are of one build.
-        term: The leader's.
         uid: Of the leader's process.
         expected: How many agents there are to be.
         warm: How many warm engines a new host begins with: a start takes half a second, taking one over nothing.
         spares: How many are kept there beside those that work.
     """
 
-    def __init__(self, *, build: str, term: int, uid: str, expected: int, warm: int, spares: int) -> None:
+    def __init__(self, *, build: str, uid: str, expected: int, warm: int, spares: int) -> None:
         self._build = build
-        self._welcome = wire.Welcome(uid=uid, term=term)
+        self._welcome = wire.Welcome(uid=uid)
+        self._open = False
         self._expected = expected
         self._warm = warm
         self._spares = spares
@@ -123,6 +124,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self._patient_until_s = time.monotonic() + GATHER_S
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_leaving: Callable[[HostLink], Coroutine[Any, Any, None]] | None = None
+        self.check_lead: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.archives: Archives | None = None
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something until `stop`."""
@@ -134,6 +137,11 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         """Ends what `keep` runs."""
         for task in self._tasks:
             task.cancel()
+
+    def open(self, term: int) -> None:
+        """Lets agents in: this leader leads, in that term."""
+        self._welcome.term = term
+        self._open = True
 
     @property
     def links(self) -> list[HostLink]:
@@ -184,6 +192,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
     ) -> AsyncIterator[wire.ToHost]:
         """See `hosts.proto`."""
         first = await anext(request_iterator)
+        if not self._open:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the leader has not got hold of its store yet")
         outgoing: asyncio.Queue[wire.ToHost | None] = asyncio.Queue()
         link = HostLink(first.info, outgoing.put_nowait)
         yield wire.ToHost(welcome=self._welcome)
@@ -223,6 +233,11 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
 
     def _usable(self) -> list[HostLoad]:
         return usable([link.load() for link in self._links.values()], self._build)
+
+    async def check(self) -> None:
+        """See `limnad_worker.job.Engines`."""
+        if self.check_lead is not None:
+            await self.check_lead()
 
     async def take(self, job: Job, count: int) -> list[Engine]:
         """Engines that nobody else has, by worker."""
@@ -272,6 +287,19 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
             await engine.job.engine_event(engine, lambda worker: leader.Attached(worker, address))
         while (message := await engine.outgoing.get()) is not None:
             yield message
+
+    async def FetchArchive(  # noqa: N802
+        self, request: control_pb2.FetchArchiveRequest, context: Context
+    ) -> AsyncIterator[control_pb2.ArchivePiece]:
+        """See `control.proto`."""
+        if request.token not in self._by_token:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this leader has not asked for that engine")
+        file = await self.archives.find(request.archive) if self.archives is not None else None
+        if file is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no archive {request.archive}")
+            raise AssertionError("abort raises")
+        for piece in read_pieces(file):
+            yield control_pb2.ArchivePiece(data=piece)
 
     async def _listen_to_engine(self, engine: Engine, requests: AsyncIterator[control_pb2.FromEngine]) -> None:
         with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):

@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from limnad.cluster import leader
-from limnad.cluster.records import PartError
+from limnad.cluster.records import CheckpointRecord, PartError
+from limnad.cluster.registry import Deposed, JobRecord
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
 from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
@@ -52,6 +53,14 @@ class Engines(Protocol):
     async def gathered(self) -> int:
         """Waits until the hosts that are expected are there; how many slots they have."""
 
+    async def check(self) -> None:
+        """Makes sure that the leader leads still.
+
+        Raises:
+            Deposed: It does not.
+            StoreError: That cannot be found out now.
+        """
+
     async def take(self, job: Job, count: int) -> list[Engine]:
         """Engines that nobody else has, by worker."""
 
@@ -78,8 +87,12 @@ class Job:
         self.request = request
         self.workers = request.workers
         self.log = JobLog()
+        self.draining = False
+        self.on_change: Callable[[], None] = lambda: None
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(
+            job=name, path=request.path, function=request.function or "job", submitted_s=time.time()
+        )
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -92,11 +105,22 @@ class Job:
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
+        self._roll_back = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
         self._pushes: dict[int, asyncio.Future[str]] = {}
         self._next_push = 0
         self._submitted_s = self._running_s = time.monotonic()
+
+    @classmethod
+    def recalled(cls, record: JobRecord, engines: Engines) -> Job:
+        """A job that has ended, as the registry remembers it."""
+        job = cls(record.job, jobs_pb2.SubmitRequest.FromString(record.request), engines, None)
+        job.view = jobs_pb2.JobView.FromString(record.view)
+        job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
+        job.state = next(state for state, number in _STATES.items() if number == job.view.state)
+        job.log.close()
+        return job
 
     @property
     def survives_losses(self) -> bool:
@@ -108,7 +132,9 @@ class Job:
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
         self._let_go()
-        self.workers = self.workers or await self._source.gathered()
+        if not self.workers:
+            self.workers = await self._source.gathered()
+            self.on_change()
         accumulation = Accumulation(self.request.accumulation or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self._vault is None:
@@ -134,17 +160,30 @@ class Job:
         assert self._vault is not None
         while not self.state.ended:
             try:
+                await self._source.check()
                 begun = await self._vault.begin_generation()
+                await self._source.check()
                 self.generation = begun.generation
-                await self._choose(run, begun.checkpoints)
+                await self._choose(run, await self._rolled_back(begun.checkpoints))
             except Unavailable as error:
                 self.view.last_fault = f"the store is away: {error}"
                 await asyncio.sleep(STORE_RETRY_S)
+            except Deposed:
+                return False  # The agent ends, and who leads now begins a generation of its own.
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
                 return not self.state.ended
         return False
+
+    async def _rolled_back(self, checkpoints: Sequence[int]) -> Sequence[int]:
+        """What is left when the checkpoints have been forgotten that are newer than the one that was asked for."""
+        number, self._roll_back = self._roll_back, 0
+        if not number:
+            return checkpoints
+        assert self._vault is not None
+        await self._vault.roll_back(number)
+        return [each for each in checkpoints if each <= number]
 
     async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
         """The newest checkpoint that can be read.
@@ -157,10 +196,8 @@ class Job:
         for number in reversed([each for each in checkpoints if each not in self._unreadable]):
             try:
                 record = await self._vault.read(number)
-                if not self.view.generation:  # This agent has no outputs of the job yet.
-                    names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
-                    chunks = await self._vault.get(names)
-                    self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
+                if not self.view.generation:  # This leader has no outputs of the job yet.
+                    await self._load_outputs(self._vault, record)
             except Unavailable:
                 raise
             except (StoreError, PartError) as error:
@@ -174,6 +211,20 @@ class Job:
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
+
+    async def _load_outputs(self, vault: Vault, record: CheckpointRecord) -> None:
+        names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
+        chunks = await vault.get(names)
+        self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
+
+    async def recall_outputs(self, vault: Vault) -> None:
+        """Of a job that has ended: what the last checkpoint has kept.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        if numbers := await vault.numbers():
+            await self._load_outputs(vault, await vault.read(max(numbers)))
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -213,6 +264,7 @@ class Job:
             job=self.name,
             generation=self.generation,
             path=self.request.path,
+            archive=self.request.archive,
             function=self.request.function or "job",
             arguments=self.request.arguments,
             workers=self.workers,
@@ -250,6 +302,8 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            if self.draining:
+                self._send_all(drain=wire.Drain())
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -270,7 +324,9 @@ class Job:
         for waiting in waiters:
             if not waiting.done():
                 waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+        self.view.ended_s = time.time()
         self.log.close()
+        self.on_change()
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -311,12 +367,53 @@ class Job:
         await self.checkpoint()
         if workers != self.workers:
             self.workers = workers
+            self.on_change()
             await self._restart()
+        return await self._until_running()
+
+    async def _until_running(self) -> int:
         async with self.changed:
-            await self.changed.wait_for(lambda: self.state.ended or not self.recovering)
+            await self.changed.wait_for(lambda: self.state.ended or self._is_running)
         if self.state.ended:
             raise Refused(f"the job has ended: it is {self.state.value}")
         return self.generation
+
+    @property
+    def _is_running(self) -> bool:
+        return self.state is leader.State.RUNNING and not self.recovering
+
+    async def drain(self) -> None:
+        """Has its inputs end where they stand, so that it finishes."""
+        self.draining = self.view.draining = True
+        self.on_change()
+        if self._is_running:
+            self._send_all(drain=wire.Drain())
+
+    async def restore(self, number: int, workers: int, vault: Vault) -> int:
+        """Goes back to a checkpoint, and forgets those made since; returns the generation.
+
+        Args:
+            number: The checkpoint; 0: the newest.
+            workers: How many engines; 0: as many as before.
+            vault: A store, opened anew, for a job that has ended.
+
+        Raises:
+            Refused: There is no such checkpoint.
+        """
+        vault = self._vault if self._vault is not None and not self.state.ended else vault
+        numbers = await vault.numbers()
+        number = number or max(numbers, default=0)
+        if number not in numbers:
+            have = ", ".join(map(str, numbers)) or "none"
+            raise Refused(f"the job has no checkpoint {number}; it has: {have}")
+        self._vault, self._roll_back, self.workers = vault, number, workers or self.workers
+        self.state, self.failure, self.draining, self.view.draining = leader.State.STARTING, None, False, False
+        for field in ("failure", "failed_worker", "ended_s"):
+            self.view.ClearField(field)  # type: ignore[arg-type]
+        self.log.reopen()
+        self.on_change()
+        await self._restart()
+        return await self._until_running()
 
     async def move(self) -> None:
         """Goes on from a new checkpoint, on the hosts that there are now.
@@ -418,9 +515,19 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        self.view.width = self.workers
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
+
+    async def fail(self, failure: leader.Failure) -> None:
+        """Ends the job: it cannot even begin."""
+        await self._end(leader.State.FAILED, failure)
+
+    def abandon(self) -> None:
+        """The leader is about to go: lets engines go, and ends nothing."""
+        self._let_go()
+        self.log.close()
 
     async def cancel(self) -> None:
         """Ends the job at once."""

@@ -37,6 +37,7 @@ class EngineProcess:
         leader: str,
         host: str,
         threads: int,
+        cache: Path,
         *,
         memory_bytes: int | None = None,
         out: int | None = None,
@@ -49,6 +50,7 @@ class EngineProcess:
             leader: The leader's address.
             host: The interface it serves its peers on.
             threads: For Polars.
+            cache: Where the machine keeps archives.
             memory_bytes: How much it may take beyond what it needs to start; None: no limit.
             out: A descriptor for its standard output; None: this process's.
             err: One for its standard error.
@@ -62,7 +64,7 @@ class EngineProcess:
             "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", str(threads)),
             "LIMNAD_ENGINE_TOKEN": token,
         }
-        arguments = ["engine", "--leader", leader, "--host", host]
+        arguments = ["engine", "--leader", leader, "--host", host, "--cache", str(cache)]
         if memory_bytes is not None:
             arguments += ["--memory", str(memory_bytes)]
         process = await asyncio.create_subprocess_exec(

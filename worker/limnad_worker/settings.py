@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     memory: ByteSize | None = Field(
         None, description="How much memory (such as 2GiB) an engine may take beyond what it needs to start."
     )
+    cache: Path | None = Field(
+        None, description="A folder for the files of jobs; by default one of its own for as long as the agent lives."
+    )
     agents: int = Field(
         0, ge=0, description="How many agents to wait for (10 s at most) before the first jobs; 0: as many as --peers."
     )
@@ -115,6 +118,8 @@ class Settings(BaseSettings):
             agents=self.agents or max(1, len(self.peers)),
             warm=1,
             spares=1,
+            store=self.store,
+            cache=self.cache,
         )
 
 

@@ -6,12 +6,14 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from limnad.cluster.records import CheckpointRecord
+from limnad.cluster.records import CheckpointRecord, PartError
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Witness, open_store, retain
+from limnad.store.checkpoints import State
 from limnad.store.errors import StoreError
+from limnad_proto.v1 import jobs_pb2
 
 T = TypeVar("T")
 
@@ -127,6 +129,14 @@ class Vault:
         """Gives up a checkpoint that is being written."""
         await self._call(lambda: self._checkpoints.abandon(number))
 
+    async def roll_back(self, number: int) -> None:
+        """Forgets all checkpoints that are newer than this one."""
+
+        def older(state: State) -> State:
+            return replace(state, complete=tuple(each for each in state.complete if each <= number))
+
+        await self._call(lambda: self._checkpoints.change(older))
+
     async def read(self, number: int) -> CheckpointRecord:
         """What a checkpoint says.
 
@@ -135,6 +145,25 @@ class Vault:
             PartError: It is damaged.
         """
         return await self._call(lambda: CheckpointRecord.decode(self._checkpoints.manifest(number).body))
+
+    async def info(self, number: int) -> jobs_pb2.CheckpointInfo:
+        """What a client is told of a checkpoint.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        try:
+            record = await self.read(number)
+        except PartError as error:
+            raise StoreError(str(error)) from None
+        return jobs_pb2.CheckpointInfo(
+            checkpoint=number,
+            made_s=record.made_s,
+            epoch=record.epoch,
+            workers=len(record.parts),
+            generation=record.generation,
+            bytes=sum(blob.size for part in record.parts for blob in part.blobs()),
+        )
 
     async def put(self, datas: Sequence[bytes], mark: int) -> list[str]:
         """Stores chunks for a checkpoint that is being written."""

@@ -49,6 +49,7 @@ class Inputs:
     _open: list[Partition] = field(default_factory=list)
     _ended: dict[PartitionKey, PartitionState] = field(default_factory=dict)
     _turn: int = 0
+    _draining: bool = False
 
     def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None) -> None:
         """Opens this worker's partitions and takes a capability for each, for the epoch at which it stands.
@@ -101,6 +102,11 @@ class Inputs:
         for partition in self._open:
             partition.asleep = False
 
+    def drain(self) -> None:
+        """All partitions end where they stand, each when it is its turn to be read."""
+        self._draining = True
+        self.wake()
+
     def read(self) -> bool:
         """Asks one partition; True if it had something to say."""
         awake = [partition for partition in self._open if not partition.asleep]
@@ -110,7 +116,7 @@ class Inputs:
         count = len(awake)
         partition = min((awake[(self._turn + i) % count] for i in range(count)), key=lambda p: p.epoch)
         try:
-            answer = partition.reader.read()
+            answer = End(partition.epoch + 1) if self._draining else partition.reader.read()
         except Exception as error:
             raise SourceFailure(partition.stage.name, partition.name) from error
         match answer:
