@@ -49,11 +49,10 @@ class Archives:
             BadArchive: It is refused.
             StoreError: It cannot be stored.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        name = self._new_file()
         actual, size = hashlib.sha256(), 0
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(name, "wb") as file:  # noqa: ASYNC230 - pieces are small, and a disk is no network
                 async for piece in pieces:
                     size += len(piece)
                     if size > MAX_ARCHIVE_BYTES:
@@ -63,13 +62,13 @@ class Archives:
                         )
                     actual.update(piece)
                     file.write(piece)
-            await asyncio.to_thread(check, Path(name))
+            await asyncio.to_thread(check, name)
             digest = actual.hexdigest()
             if self._books is not None:
-                await self._books.put_archive(digest, Path(name))
-            Path(name).rename(self._file(digest))
+                await self._books.put_archive(digest, name)
+            os.rename(name, self._file(digest))  # noqa: PTH104 - likewise
         finally:
-            Path(name).unlink(missing_ok=True)
+            _remove(name)
         return digest
 
     async def has(self, digest: str) -> bool:
@@ -85,15 +84,13 @@ class Archives:
             return file
         if self._books is None:
             return None
-        self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
-        os.close(descriptor)
+        name = self._new_file()
         try:
-            if not await self._books.get_archive(digest, Path(name)):
+            if not await self._books.get_archive(digest, name):
                 return None
-            Path(name).rename(file)
+            os.rename(name, file)  # noqa: PTH104 - see `receive`
         finally:
-            Path(name).unlink(missing_ok=True)
+            _remove(name)
         return file
 
     async def forget(self, digest: str) -> None:
@@ -102,8 +99,18 @@ class Archives:
         if self._books is not None:
             await self._books.forget_archive(digest)
 
+    def _new_file(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        os.close(descriptor)
+        return Path(name)
+
     def _file(self, digest: str) -> Path:
         return self._folder / f"{digest}.zip"
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
 
 
 def read_pieces(file: Path) -> Iterator[bytes]:

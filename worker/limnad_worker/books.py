@@ -1,8 +1,9 @@
-"""What a cluster keeps in its store beside checkpoints: the registry and the archives. Its calls block: on one thread."""
+"""What a cluster keeps in its store beside checkpoints: the registry and the archives, all on one thread."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -91,6 +92,8 @@ class Books:
                     if held is not None:
                         space.ledger.delete(key, held.version)
                 space.chunks.delete(space.chunks.refs())
+                for name in space.logs():
+                    space.log(name).delete()
 
         await self._call(run)
 
@@ -102,10 +105,8 @@ class Books:
         def run(_: Registry, store: Store) -> None:
             with file.open("rb") as data:
                 refs = [store.chunks.put(piece, mark=MARK) for piece in _pieces(data)]
-            try:
+            with contextlib.suppress(Conflict):  # It is there: the same content has the same chunks.
                 store.ledger.put(f"{ARCHIVE}{digest}", json.dumps([str(ref) for ref in refs]).encode(), ABSENT)
-            except Conflict:
-                pass  # It is there: the same content has the same chunks.
 
         await self._call(run)
 

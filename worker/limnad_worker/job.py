@@ -11,22 +11,26 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Protocol
 
 from limnad.cluster import leader
-from limnad.cluster.records import CheckpointRecord, PartError
+from limnad.cluster.records import PartError
 from limnad.cluster.registry import Deposed, JobRecord
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
-from limnad.store import LostState, StoreError, Unavailable
+from limnad.store import StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
+from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.hosts import Engine
 from limnad_worker.logs import JobLog
 from limnad_worker.outputs import Delivery, Outputs
+from limnad_worker.past import Past
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.vault import Vault
 
@@ -37,6 +41,9 @@ ENDED = (
 
 STORE_RETRY_S = 1.0
 """How often a job that cannot begin because its store is away looks again."""
+
+DRAINER = "limnad drain"
+"""The producer that closes hand-fed inputs when a job is drained."""
 
 _STATES = {
     leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
@@ -91,7 +98,11 @@ class Job:
         self.on_change: Callable[[], None] = lambda: None
         self.engines: list[Engine] = []
         self.view = jobs_pb2.JobView(
-            job=name, path=request.path, function=request.function or "job", submitted_s=time.time()
+            job=name,
+            durable=vault is not None,
+            path=request.path,
+            function=request.function or "job",
+            submitted_s=time.time(),
         )
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
@@ -101,15 +112,12 @@ class Job:
         self.generation = 0
         self._source = engines
         self._vault = vault
+        self._feeder = self._make_feeder(vault)
         self._run = leader.Run(self.workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
-        self._restore = 0
-        self._roll_back = 0
-        self._unreadable: set[int] = set()
+        self._past = None if vault is None else Past(vault, self.view, self.outputs)
         self._asked: list[asyncio.Future[int]] = []
-        self._pushes: dict[int, asyncio.Future[str]] = {}
-        self._next_push = 0
         self._submitted_s = self._running_s = time.monotonic()
 
     @classmethod
@@ -137,9 +145,9 @@ class Job:
             self.on_change()
         accumulation = Accumulation(self.request.accumulation or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
-        if self._vault is None:
+        if self._past is None:
             self.generation += 1
-        elif not await self._mint(run):
+        elif not await self._begin_in(self._past, run):
             return
         self._run = run
         self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
@@ -147,24 +155,21 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
-        self.engines = await self._source.take(self, self.workers)
+        engines = await self._source.take(self, self.workers)
         if self.state.ended or self._run is not run:
-            self._let_go()
+            for engine in engines:
+                engine.kill()
             return
+        self.engines = engines
         for worker, engine in enumerate(self.engines):
             if engine.address:
                 await self.tell_leader(leader.Attached(worker, engine.address))
 
-    async def _mint(self, run: leader.Run) -> bool:
-        """Takes the job over in its store, and chooses the checkpoint to start from; False: the job has ended."""
-        assert self._vault is not None
+    async def _begin_in(self, past: Past, run: leader.Run) -> bool:
+        """Begins a generation in the store, as often as that is away; False: the job has ended."""
         while not self.state.ended:
             try:
-                await self._source.check()
-                begun = await self._vault.begin_generation()
-                await self._source.check()
-                self.generation = begun.generation
-                await self._choose(run, await self._rolled_back(begun.checkpoints))
+                self.generation = await past.begin(run, self._source.check)
             except Unavailable as error:
                 self.view.last_fault = f"the store is away: {error}"
                 await asyncio.sleep(STORE_RETRY_S)
@@ -173,60 +178,11 @@ class Job:
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
+                self._feeder.restored(past.record)
                 return not self.state.ended
         return False
 
-    async def _rolled_back(self, checkpoints: Sequence[int]) -> Sequence[int]:
-        """What is left when the checkpoints have been forgotten that are newer than the one that was asked for."""
-        number, self._roll_back = self._roll_back, 0
-        if not number:
-            return checkpoints
-        assert self._vault is not None
-        await self._vault.roll_back(number)
-        return [each for each in checkpoints if each <= number]
-
-    async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
-        """The newest checkpoint that can be read.
-
-        Raises:
-            LostState: There are some, and none can be read.
-        """
-        assert self._vault is not None
-        problem: Exception | None = None
-        for number in reversed([each for each in checkpoints if each not in self._unreadable]):
-            try:
-                record = await self._vault.read(number)
-                if not self.view.generation:  # This leader has no outputs of the job yet.
-                    await self._load_outputs(self._vault, record)
-            except Unavailable:
-                raise
-            except (StoreError, PartError) as error:
-                self._unreadable.add(number)
-                self.view.last_fault = f"checkpoint {number} cannot be read, an older one is taken: {error}"
-                problem = error
-                continue
-            self._restore = self.view.checkpoint = number
-            run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
-            return
-        if checkpoints:
-            raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
-        self._restore = 0
-
-    async def _load_outputs(self, vault: Vault, record: CheckpointRecord) -> None:
-        names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
-        chunks = await vault.get(names)
-        self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
-
-    async def recall_outputs(self, vault: Vault) -> None:
-        """Of a job that has ended: what the last checkpoint has kept.
-
-        Raises:
-            StoreError: It cannot be read.
-        """
-        if numbers := await vault.numbers():
-            await self._load_outputs(vault, await vault.read(max(numbers)))
-
-    async def _restart(self) -> None:
+    async def restart(self) -> None:
         """A new generation in the place of one that has ended."""
         self.recovering = True
         await self.notify()
@@ -271,7 +227,7 @@ class Job:
             worker=worker,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
-            restore=self._restore,
+            restore=self._past.start if self._past is not None else 0,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -289,11 +245,12 @@ class Job:
             if self._saving is not None:
                 self._saving.close()
             if failure.fault is leader.Fault.CHECKPOINT:
-                self._unreadable.add(self._restore)
+                assert self._past is not None
+                self._past.distrust()
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
-                self._source.keep(self._restart())
+                self._source.keep(self.restart())
                 return
             failure = verdict
         if state is leader.State.RUNNING:
@@ -302,8 +259,9 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self._feeder.begin(self.generation)
             if self.draining:
-                self._send_all(drain=wire.Drain())
+                await self.tell_drain()
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -320,10 +278,11 @@ class Job:
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
-        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
-        for waiting in waiters:
+        over = f"the job has ended: it is {state.value}"
+        self._feeder.finish(over)
+        for waiting in self._asked:
             if not waiting.done():
-                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+                waiting.set_exception(Refused(over))
         self.view.ended_s = time.time()
         self.log.close()
         self.on_change()
@@ -358,75 +317,26 @@ class Job:
         if self._asked and self._saving is not None and self._run.state is leader.State.RUNNING:
             await self._saving.ask()
 
-    async def rescale(self, workers: int) -> int:
-        """Goes on with another number of workers from a new checkpoint; returns the generation.
-
-        Raises:
-            Refused: See `checkpoint`.
-        """
-        await self.checkpoint()
-        if workers != self.workers:
-            self.workers = workers
-            self.on_change()
-            await self._restart()
-        return await self._until_running()
-
-    async def _until_running(self) -> int:
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.state.ended or self._is_running)
-        if self.state.ended:
-            raise Refused(f"the job has ended: it is {self.state.value}")
-        return self.generation
-
     @property
-    def _is_running(self) -> bool:
+    def is_running(self) -> bool:
+        """Whether its engines run."""
         return self.state is leader.State.RUNNING and not self.recovering
 
-    async def drain(self) -> None:
-        """Has its inputs end where they stand, so that it finishes."""
-        self.draining = self.view.draining = True
-        self.on_change()
-        if self._is_running:
-            self._send_all(drain=wire.Drain())
+    async def tell_drain(self) -> None:
+        """Has the inputs of a job that is drained end where they stand."""
+        stages = [stage.name for stage in self.view.stages if stage.kind == "input"]
+        self._send_all(drain=wire.Drain(inputs=[name for name in stages if name not in self.view.inputs]))
+        for name in self.view.inputs:
+            self._source.keep(self._close_input(name))
 
-    async def restore(self, number: int, workers: int, vault: Vault) -> int:
-        """Goes back to a checkpoint, and forgets those made since; returns the generation.
-
-        Args:
-            number: The checkpoint; 0: the newest.
-            workers: How many engines; 0: as many as before.
-            vault: A store, opened anew, for a job that has ended.
-
-        Raises:
-            Refused: There is no such checkpoint.
-        """
-        vault = self._vault if self._vault is not None and not self.state.ended else vault
-        numbers = await vault.numbers()
-        number = number or max(numbers, default=0)
-        if number not in numbers:
-            have = ", ".join(map(str, numbers)) or "none"
-            raise Refused(f"the job has no checkpoint {number}; it has: {have}")
-        self._vault, self._roll_back, self.workers = vault, number, workers or self.workers
-        self.state, self.failure, self.draining, self.view.draining = leader.State.STARTING, None, False, False
-        for field in ("failure", "failed_worker", "ended_s"):
-            self.view.ClearField(field)  # type: ignore[arg-type]
-        self.log.reopen()
-        self.on_change()
-        await self._restart()
-        return await self._until_running()
-
-    async def move(self) -> None:
-        """Goes on from a new checkpoint, on the hosts that there are now.
-
-        Raises:
-            Refused: See `checkpoint`.
-        """
-        await self.checkpoint()
-        if not self.state.ended:
-            await self._restart()
+    async def _close_input(self, name: str) -> None:
+        push = wire.Push(input=name, close=True)
+        with contextlib.suppress(Refused, Doubtful):  # It is closed already, or the job has ended meanwhile.
+            await self._feeder.push(jobs_pb2.PushRequest(push=push, producer=DRAINER, sequence=1))
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
+        self._feeder.lose()
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
@@ -434,7 +344,6 @@ class Job:
             engine.kill()
 
     async def _committed(self, checkpoint: int) -> None:
-        self._restore = checkpoint
         for waiting in self._asked:
             if not waiting.done():
                 waiting.set_result(checkpoint)
@@ -456,10 +365,22 @@ class Job:
             graph=lambda: run.built_graph,
             send_all=self._send_all,
             keep=self._source.keep,
+            made=self._feeder.made,
             committed=self._committed,
+            retained=self._feeder.retained,
             lost=self._lost,
         )
         return Saving(self.request, self.workers, around)
+
+    def _make_feeder(self, vault: Vault | None) -> Feeder:
+        around = Fed(
+            view=self.view,
+            tell=lambda push: self._send(0, push=push),
+            keep=self._source.keep,
+            notify=self.notify,
+            lost=self._lost,
+        )
+        return DirectFeeder(around) if vault is None else LoggedFeeder(vault, around)
 
     # -- what engines say ----------------------------------------------------------------------------------------------
 
@@ -489,12 +410,8 @@ class Job:
             case "not_stored" if self._saving is not None:
                 await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
-                self._pushed(message.pushed)
-
-    def _pushed(self, pushed: wire.Pushed) -> None:
-        waiting = self._pushes.pop(pushed.request, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pushed.error)
+                self._feeder.pushed(message.pushed)
+                await self.notify()
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -516,9 +433,25 @@ class Job:
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         self.view.width = self.workers
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
+
+    def revive(self, vault: Vault) -> None:
+        """Makes a job that has ended, or keeps no checkpoints yet, ready to be started again from those in a store."""
+        self._vault, self._past = vault, Past(vault, self.view, self.outputs)
+        self._feeder = self._make_feeder(vault)
+        self.state, self.failure, self.draining, self.view.draining = leader.State.STARTING, None, False, False
+        for field in ("failure", "failed_worker", "ended_s"):
+            self.view.ClearField(field)
+        self.log.reopen()
+
+    @property
+    def past(self) -> Past | None:
+        """What it can go on from; None: it keeps no checkpoints."""
+        return self._past
 
     async def fail(self, failure: leader.Failure) -> None:
         """Ends the job: it cannot even begin."""
@@ -535,32 +468,39 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+
+        Raises:
+            Refused: It was not taken.
+        """
+        await self._wait_for_inputs(request.push.input)
+        return await self._feeder.push(request)
+
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """The newest number under which a producer's pushes to an input are durable.
+
+        Raises:
+            Refused: The job has no store, or has no such input, or has ended before that was known.
+        """
+        await self._wait_for_inputs(name)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self._feeder.last_sequence(name, producer) is not None or self.state.ended
+            )
+        sequence = self._feeder.last_sequence(name, producer)
+        if sequence is None:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return sequence
+
+    async def _wait_for_inputs(self, name: str) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
-        if self.state.ended:
-            return f"the job has ended: it is {self.state.value}"
-        if push.input not in self.view.inputs:
+        if name not in self.view.inputs:
+            if self.state.ended:
+                raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        try:
-            return await answer
-        except Refused as refused:
-            return str(refused)
-
-
-class Refused(Exception):
-    """What a client asked for cannot be had; says why."""
+            raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

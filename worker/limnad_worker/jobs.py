@@ -12,7 +12,8 @@ from limnad.errors import JobError
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
-from limnad_worker.job import Refused
+from limnad_worker import steering
+from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
 
@@ -163,10 +164,24 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         async for request in request_iterator:
             job = await self._job(request.job, context)
-            error = await job.push(request.push)
-            if error:
-                await _refuse(context, error)
-            yield jobs_pb2.PushResponse(request=request.push.request)
+            try:
+                offset = await job.push(request)
+            except Refused as error:
+                await _refuse(context, str(error))
+            except Doubtful as error:
+                await context.abort(grpc.StatusCode.ABORTED, str(error))
+            yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
+
+    async def LastSequence(  # noqa: N802
+        self, request: jobs_pb2.LastSequenceRequest, context: Context
+    ) -> jobs_pb2.LastSequenceResponse:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        try:
+            return jobs_pb2.LastSequenceResponse(sequence=await job.last_sequence(request.input, request.producer))
+        except Refused as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise AssertionError("abort raises") from None
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:  # noqa: N802
         """See `jobs.proto`."""
@@ -179,7 +194,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         if not job.state.ended:
-            await job.drain()
+            await steering.drain(job)
             await self._leader.settle(job)
         return jobs_pb2.DrainResponse()
 
@@ -222,7 +237,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if not 1 <= request.workers <= MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            return jobs_pb2.RescaleResponse(generation=await job.rescale(request.workers))
+            return jobs_pb2.RescaleResponse(generation=await steering.rescale(job, request.workers))
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
 

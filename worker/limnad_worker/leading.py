@@ -17,11 +17,13 @@ from limnad.cluster import leader
 from limnad.cluster.registry import Deposed, Fate, JobRecord, forgotten, job_name
 from limnad.store import StoreError
 from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb2
+from limnad_worker import steering
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
+from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
-from limnad_worker.job import Job, Refused
+from limnad_worker.job import Job
 from limnad_worker.unpacking import safe_path
 from limnad_worker.vault import KEEP, Vault
 
@@ -285,11 +287,11 @@ class Leader:
 
     async def _open_vault(self, request: jobs_pb2.SubmitRequest, store: str, space: str) -> Vault:
         vault = await asyncio.to_thread(Vault, store, space, request.keep or KEEP)
-        if not request.resume and await vault.numbers():
+        if not request.resume and await vault.in_use():
             await vault.close()
             raise Refused(
-                f"{store} holds checkpoints of the job {space!r} already: go on from them with --resume, "
-                f"delete them (limnad checkpoints delete --store {store} {space}), or choose another --name"
+                f"{store} holds checkpoints or logged inputs of the job {space!r} already: go on from them with "
+                f"--resume, delete them (limnad checkpoints delete --store {store} {space}), or choose another --name"
             )
         return vault
 
@@ -300,7 +302,7 @@ class Leader:
         entry.job.on_change = lambda: self.hosts.keep(self._save_at_last(entry))
 
     async def restore(self, job: Job, checkpoint: int, workers: int) -> int:
-        """See `Job.restore`.
+        """See `steering.restore`.
 
         Raises:
             Refused: It keeps no checkpoints, or has no such one.
@@ -310,7 +312,7 @@ class Leader:
         if not entry.store:
             raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")
         vault = await asyncio.to_thread(Vault, entry.store, entry.space, job.request.keep or KEEP)
-        return await job.restore(checkpoint, workers, vault)
+        return await steering.restore(job, checkpoint, workers, vault)
 
     async def recall_outputs(self, job: Job) -> None:
         """Has a job that ended under another leader give what its last checkpoint has kept of its outputs."""
@@ -319,7 +321,7 @@ class Leader:
             with contextlib.suppress(StoreError):  # Then there is nothing to give.
                 vault = await asyncio.to_thread(Vault, entry.store, entry.space, KEEP)
                 try:
-                    await job.recall_outputs(vault)
+                    await steering.recall_outputs(job, vault)
                 finally:
                     await vault.close()
 
@@ -404,14 +406,14 @@ class Leader:
 
 
 def _save(job: Job) -> Coroutine[Any, Any, None]:
-    return _quietly(job, job.checkpoint())
+    return _quietly(job.checkpoint())
 
 
 def _move(job: Job) -> Coroutine[Any, Any, None]:
-    return _quietly(job, job.move())
+    return _quietly(steering.move(job))
 
 
-async def _quietly(job: Job, work: Coroutine[Any, Any, Any]) -> None:
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
     """What a job without a store, or one that ends meanwhile, cannot do is no failure of a planned stop."""
     with contextlib.suppress(Refused, StoreError):
         await work

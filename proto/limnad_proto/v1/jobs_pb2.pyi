@@ -160,7 +160,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "submitted_s", "ended_s", "path", "function", "width", "draining")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +188,8 @@ class JobView(_message.Message):
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: JobState
     failure: _control_pb2.Failed
@@ -215,7 +217,9 @@ class JobView(_message.Message):
     function: str
     width: int
     draining: bool
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    waiting: str
+    durable: bool
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
     __slots__ = ("job", "outputs", "from_epochs")
@@ -235,18 +239,40 @@ class SubscribeRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ..., outputs: _Optional[_Iterable[str]] = ..., from_epochs: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PushRequest(_message.Message):
-    __slots__ = ("job", "push")
+    __slots__ = ("job", "push", "producer", "sequence")
     JOB_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     job: str
     push: _control_pb2.Push
-    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ...) -> None: ...
+    producer: str
+    sequence: int
+    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class PushResponse(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "offset")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, request: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class LastSequenceRequest(_message.Message):
+    __slots__ = ("job", "input", "producer")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    input: str
+    producer: str
+    def __init__(self, job: _Optional[str] = ..., input: _Optional[str] = ..., producer: _Optional[str] = ...) -> None: ...
+
+class LastSequenceResponse(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("job",)
