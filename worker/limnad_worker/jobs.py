@@ -63,7 +63,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             job = await self._leader.submit(request)
         except (Refused, JobError, NotLeading, StoreError) as error:
             await _abort(context, error)
-        return jobs_pb2.SubmitResponse(job=job.name)
+        return jobs_pb2.SubmitResponse(job=job.name, durable=job.survives_losses)
 
     def _problem(self, request: jobs_pb2.SubmitRequest, context: Context) -> str:
         """What is wrong with a request; empty: nothing."""

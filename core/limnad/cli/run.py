@@ -74,7 +74,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
         try:
             with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
                 screen.follow_prints(*cluster.streams)
-                with Client(cluster.address) as client:
+                with Client(cluster.address, patience_s=0) as client:
                     job = client.submit(
                         path,
                         function,
@@ -82,6 +82,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                         workers=options.workers,
                         accumulation=options.accumulation,
                         checkpointing=checkpointing,
+                        upload=False,
                     )
                     return screen.watch(job)
         except ClusterError as error:

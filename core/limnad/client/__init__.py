@@ -5,12 +5,14 @@ part of the library that knows the wire types.
 """
 
 from limnad.client.agents import AgentStatus, ClusterStatus
-from limnad.client.client import Checkpointing, Client, Job, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.client import Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
+from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, RecoveryStatus, StageStatus
 
 __all__ = [
     "AgentStatus",
+    "CheckpointInfo",
     "Checkpointing",
     "Client",
     "ClusterStatus",

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
-from limnad.client.client import Checkpointing, Client, Job
+from limnad.client.client import Client, Job
+from limnad.client.status import Checkpointing
 from limnad.errors import ClusterError, JobError
 
 MAX_WORKERS = 256
