@@ -177,7 +177,7 @@ def test_down_leaves_no_process_and_no_port(tmp_path: Path) -> None:
     done = limnad("cluster", "up", "-w", "2", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "already" in limnad("cluster", "up", folder=folder).stderr
-    told = json.loads(limnad("cluster", "status", "--json", folder=folder).stdout)
+    told = json.loads(limnad("cluster", "status", "-o", "json", folder=folder).stdout)
     assert [agent["index"] for agent in told["agents"]] == [0, 1]
     os.kill(told["agents"][1]["pid"], signal.SIGKILL)
     assert limnad("cluster", "down", folder=folder).returncode == 0
@@ -192,7 +192,7 @@ def test_down_leaves_no_process_and_no_port(tmp_path: Path) -> None:
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     assert limnad("cluster", "up", "-w", "2", folder=folder).returncode == 0
-    told = json.loads(limnad("cluster", "status", "--json", folder=folder).stdout)
+    told = json.loads(limnad("cluster", "status", "-o", "json", folder=folder).stdout)
     agents = [os.pidfd_open(agent["pid"]) for agent in told["agents"]]
     os.kill(int((folder / "lock").read_text()), signal.SIGKILL)
     for agent in agents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import textwrap
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from limnad import ClusterError, JobError, JobFailed
+from limnad import AsyncClient, ClusterError, JobError, JobFailed
 from limnad.client import Checkpointing, Client, LocalCluster
 from limnad.client.packing import pack
 from limnad_proto.v1 import jobs_pb2
@@ -161,3 +162,23 @@ def submit(client: Client, **fields: Any) -> None:
     from limnad.client.translation import translated
 
     translated(lambda: client._jobs.Submit(jobs_pb2.SubmitRequest(**{"path": "job.py", **fields})))
+
+
+def test_the_client_for_event_loops_is_the_same(tmp_path: Path) -> None:
+    async def use(address: str) -> None:
+        async with AsyncClient(address) as client:
+            job = await client.submit(write(tmp_path, FED), workers=2)
+            await job.input("words").on_next(["a", "b", "a"])
+            await job.input("words").advance_to(1)
+            async for epoch, rows in job.subscribe("counts"):
+                assert (epoch, sorted(rows)) == (0, [("a", 2), ("b", 1)])
+                break
+            waiting = asyncio.ensure_future(job.wait())
+            await job.input("words").close()
+            assert (await waiting).state == "finished"
+            assert [status.job for status in await client.jobs()] == [job.name]
+            with pytest.raises(JobError, match="there is no job"):
+                await client.job("nothing")
+
+    with LocalCluster(2) as cluster:
+        asyncio.run(use(cluster.address))

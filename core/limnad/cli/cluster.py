@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -41,7 +41,7 @@ Folder = Annotated[
         show_default="~/.local/state/limnad",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Output = Annotated[Literal["table", "json"], typer.Option("-o", "--output", help="How to print.")]
 
 
 @app.command()
@@ -96,7 +96,7 @@ def up(
 
 
 @app.command()
-def status(folder: Folder, as_json: AsJson = False) -> None:
+def status(folder: Folder, output: Output = "table") -> None:
     """Show the agents of this machine's cluster."""
     from limnad.client import Client
 
@@ -105,7 +105,7 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         seen = client.cluster()
     pids = dict(zip(state.addresses, state.pids, strict=False))
     rows = [{**asdict(agent), "pid": pids.get(agent.address)} for agent in seen.agents]
-    if as_json:
+    if output == "json":
         print(json.dumps({"address": state.addresses[0], "restarts": state.restarts, "agents": rows}))
     else:
         show(rows)

@@ -5,6 +5,7 @@ part of the library that knows the wire types.
 """
 
 from limnad.client.agents import AgentStatus, ClusterStatus
+from limnad.client.aio import AsyncClient
 from limnad.client.client import Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
@@ -12,6 +13,7 @@ from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, Recov
 
 __all__ = [
     "AgentStatus",
+    "AsyncClient",
     "CheckpointInfo",
     "Checkpointing",
     "Client",
