@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
+import subprocess
+import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,9 @@ import pytest
 from limnad import AsyncClient, ClusterError, JobError, JobFailed
 from limnad.client import Checkpointing, Client, LocalCluster
 from limnad.client.packing import pack
+from limnad.store import open_store
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker.registry import Registry
 from tests.helpers.clusters import Agents, epochs
 from tests.helpers.totals import expected, write_job
 
@@ -182,3 +189,77 @@ def test_the_client_for_event_loops_is_the_same(tmp_path: Path) -> None:
 
     with LocalCluster(2) as cluster:
         asyncio.run(use(cluster.address))
+
+
+def test_a_leader_that_finds_another_in_its_place_ends(tmp_path: Path) -> None:
+    store = f"dir:{tmp_path / 'store'}"
+    with Agents(1, "--store", store, folder=tmp_path).start(0) as agents, agents.client() as client:
+        agents.gathered()
+        running = client.submit(write(tmp_path, ENDLESS), checkpointing=Checkpointing(every_s=0.2))
+        next(running.outputs())
+        with closing(open_store(store)) as opened:
+            (record,) = Registry(opened, "another").take_lead()
+        assert record.job == running.name
+        assert agents.processes[0].wait(timeout=60) == 3
+
+
+def limnad(*arguments: str, address: str, feed: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "limnad.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        input=feed,
+        env={**os.environ, "LIMNAD_CLUSTER": address},
+    )
+
+
+def test_the_commands_for_jobs(tmp_path: Path) -> None:
+    fed = write(tmp_path, "import sys\n" + textwrap.dedent(FED).replace("str)", "lambda w: print('got', w) or w)"))
+    store = f"dir:{tmp_path / 'store'}"
+    with Agents(1, "--store", store, "--slots", "2", folder=tmp_path).start(0) as agents:
+        agents.gathered()
+
+        def run(*arguments: str, feed: str | None = None) -> str:
+            done = limnad(*arguments, address=agents.addresses[0], feed=feed)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert run("submit", fed, "--name", "counts", "--request-id", "r") == "counts\n"
+        assert run("submit", fed, "--name", "counts", "--request-id", "r") == "counts\n"
+        run("push", "counts", "words", "--producer", "p", "--advance-to", "1", feed='"a"\n"b"\n"a"\n')
+        run("push", "counts", "words", "--producer", "p", "--advance-to", "1", feed='"a"\n"b"\n"a"\n')
+        assert run("checkpoint", "counts").strip().isdigit()
+        assert json.loads(run("checkpoint", "counts", "--list", "-o", "json").splitlines()[0])["workers"] == 2
+        run("scale", "counts", "1")
+        (listed,) = map(json.loads, run("jobs", "-o", "json").splitlines())
+        assert (listed["job"], listed["width"], listed["state"]) == ("counts", 1, "running")
+        run("restore", "counts")
+        run("drain", "counts", "--wait")
+        epochs = [json.loads(line) for line in run("subscribe", "counts", "counts", "-o", "json").splitlines()]
+        assert sorted(epochs[0]["rows"]) == [["a", 2], ["b", 1]]
+        assert "got a" in run("logs", "counts")
+        assert "finished" in run("describe", "counts")
+        run("cancel", "counts")
+        for wrong, complaint in [
+            (["describe", "nothing"], "there is no job 'nothing'; the newest are: counts"),
+            (["subscribe", "counts", "nothing"], "has no output 'nothing'; it has: counts"),
+            (["submit", "nothing.py"], "there is no job file 'nothing.py'"),
+            (["push", "counts", "words", "nowhere"], "there is no file 'nowhere' to push"),
+            (["restore", "counts", "999"], "the job has no checkpoint 999"),
+        ]:
+            done = limnad(*wrong, address=agents.addresses[0])
+            assert done.returncode == 1
+            assert complaint in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_pack_makes_an_archive_that_can_be_submitted(tmp_path: Path) -> None:
+    job = write(tmp_path, "def job(flow):\n    flow.values([[1]]).output('x')\n")
+    with Agents(1, folder=tmp_path).start(0) as agents:
+        agents.gathered()
+        target = str(tmp_path / "packed.zip")
+        assert limnad("pack", job, "-o", target, address=agents.addresses[0]).returncode == 0
+        done = limnad("submit", target, "--wait", address=agents.addresses[0])
+        assert (done.returncode, done.stdout) == (0, "job-1\n")

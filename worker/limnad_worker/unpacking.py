@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from limnad.errors import JobError
@@ -90,7 +90,7 @@ class Turn:
 def _opened(file: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except Exception as error:  # noqa: BLE001 - see `_read`
         raise BadArchive(f"the archive is no zip file: {error}") from None
 
 
@@ -146,16 +146,22 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, left_
     """Unpacks one file; its size."""
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
-    try:
-        with archive.open(entry) as source, target.open("xb") as sink:
-            while piece := source.read(COPY_BYTES):
-                size += len(piece)
-                if size > left_bytes:
-                    raise BadArchive(_too_large(size))
-                sink.write(piece)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BadArchive(f"{entry.filename!r} in the archive is damaged: {error}") from None
+    with target.open("xb") as sink:
+        for piece in _read(archive, entry):
+            size += len(piece)
+            if size > left_bytes:
+                raise BadArchive(_too_large(size))
+            sink.write(piece)
     return size
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(entry) as source:
+            while piece := source.read(COPY_BYTES):
+                yield piece
+    except Exception as error:  # noqa: BLE001 - zipfile raises what the bytes make it: OSError, struct.error, zlib.error
+        raise BadArchive(f"{entry.filename!r} in the archive is damaged: {error}") from None
 
 
 def _too_large(size: int) -> str:
