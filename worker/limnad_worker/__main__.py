@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limnad_worker import log_format
+
 if TYPE_CHECKING:
     from limnad_worker.agent import Options
 
@@ -29,12 +31,14 @@ def main() -> None:
     agent.add_argument("--workers", type=int, required=True)
     agent.add_argument("--port", type=int, default=0)
     agent.add_argument("--announce-fd", type=int, required=True, help="where to write the address, as a line of JSON")
+    agent.add_argument("--metrics-port", type=int, help="where to serve metrics; 0: anywhere")
     engine = commands.add_parser("engine", help="run one worker of one job")
     engine.add_argument("--leader", required=True)
     engine.add_argument("--host", default="127.0.0.1")
     engine.add_argument("--cache", type=Path, required=True)
     engine.add_argument("--memory", type=int)
     options = parser.parse_args()
+    log_format.set_up()
     if options.command == "agent":
         sys.exit(asyncio.run(_run_alone(options)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -48,7 +52,14 @@ async def _run_alone(arguments: argparse.Namespace) -> int:
     from limnad_worker.agent import Options
 
     workers = arguments.workers
-    options = Options(slots=workers, warm=workers, spares=0, port=arguments.port, accept_paths=True)
+    options = Options(
+        slots=workers,
+        warm=workers,
+        spares=0,
+        port=arguments.port,
+        accept_paths=True,
+        metrics_port=arguments.metrics_port,
+    )
     return await _live(options, grace_s=0.0, announce_fd=arguments.announce_fd)
 
 
@@ -62,6 +73,8 @@ def _serve(arguments: list[str]) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - nothing else is there yet
         return 2
+    os.environ.update(settings.environment())  # For the engines, too.
+    log_format.set_up()
     return asyncio.run(_live(settings.options(), settings.grace))
 
 
@@ -78,7 +91,13 @@ async def _live(options: Options, grace_s: float, announce_fd: int | None = None
     except RuntimeError:
         _announce(announce_fd, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
         return 1
-    _announce(announce_fd, address=agent.address)
+    except OSError as error:
+        _announce(
+            announce_fd, error=f"port {options.metrics_port} on {options.host} cannot be had for metrics: {error}"
+        )
+        await agent.stop()
+        return 1
+    _announce(announce_fd, address=agent.address, **({} if agent.metrics is None else {"metrics": agent.metrics}))
     if announce_fd is not None or os.environ.get("LIMNAD_SUPERVISED"):
         loop.add_reader(sys.stdin.fileno(), hung_up.set)
     ends = [asyncio.ensure_future(event.wait()) for event in (stopped, hung_up, agent.deposed)]

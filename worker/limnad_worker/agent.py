@@ -54,6 +54,7 @@ class Options:
         store: The cluster's; empty: the leader's memory.
         cache: A folder for archives; None: one of its own for as long as it lives.
         accept_paths: Whether clients of this machine may name a job file instead of an archive.
+        metrics_port: Where the leader serves metrics for Prometheus; 0: any; None: nowhere.
     """
 
     index: int = 0
@@ -70,6 +71,7 @@ class Options:
     store: str = ""
     cache: Path | None = None
     accept_paths: bool = False
+    metrics_port: int | None = None
 
 
 class Agent:
@@ -77,6 +79,7 @@ class Agent:
 
     Attributes:
         address: What others are told, once it has started.
+        metrics: The URL of its metrics, if it serves them.
     """
 
     def __init__(self, options: Options) -> None:
@@ -89,12 +92,14 @@ class Agent:
         self._member: Member | None = None
         self._membership: asyncio.Task[None] | None = None
         self.address = ""
+        self.metrics: str | None = None
 
     async def start(self) -> None:
         """Listens, and begins its part.
 
         Raises:
             RuntimeError: The port is taken.
+            OSError: The one for metrics is.
         """
         options = self._options
         info = hosts_pb2.HostInfo(
@@ -109,6 +114,8 @@ class Agent:
         await self._server.start()
         if self._leader is not None:
             await self._leader.start(self.address)
+            if options.metrics_port is not None:
+                self.metrics = self._serve_metrics(self._leader, options.metrics_port)
         else:
             resolve = resolver(options.peers, options.peers_dns, options.port)
             self._member = Member(info, self._host, resolve)
@@ -120,6 +127,13 @@ class Agent:
         books = Books(options.store, info.uid) if options.store else None
         archives = Archives(self._cache, books)
         return Leader(info, self._host, hosts, archives, books, accept_paths=options.accept_paths)
+
+    def _serve_metrics(self, leader: Leader, port: int) -> str:
+        from limnad_worker.metrics import AgentMetrics, serve
+
+        metrics = AgentMetrics(lambda: leader.jobs)
+        leader.hosts.keep(metrics.watch())
+        return serve(metrics, self._options.host, port)
 
     @property
     def deposed(self) -> asyncio.Event:

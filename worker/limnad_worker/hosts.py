@@ -235,7 +235,12 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         return usable([link.load() for link in self._links.values()], self._build)
 
     async def check(self) -> None:
-        """See `limnad_worker.job.Engines`."""
+        """Makes sure that the leader leads still.
+
+        Raises:
+            Deposed: It does not.
+            StoreError: That cannot be found out now.
+        """
         if self.check_lead is not None:
             await self.check_lead()
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.records import PartError
-from limnad.cluster.registry import Deposed, JobRecord
+from limnad.cluster.registry import Deposed
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
 from limnad.store import StoreError, Unavailable
 from limnad.timely.progress import Accumulation
@@ -27,11 +27,13 @@ from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
-from limnad_worker.hosts import Engine
+from limnad_worker.hosts import Engine, Hosts
+from limnad_worker.job_watch import JobWatch
 from limnad_worker.logs import JobLog
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.past import Past
 from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -45,34 +47,13 @@ STORE_RETRY_S = 1.0
 DRAINER = "limnad drain"
 """The producer that closes hand-fed inputs when a job is drained."""
 
-_STATES = {
+STATES = {
     leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
     leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
     leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
     leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
     leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
 }
-
-
-class Engines(Protocol):
-    """Where a job gets its engines."""
-
-    async def gathered(self) -> int:
-        """Waits until the hosts that are expected are there; how many slots they have."""
-
-    async def check(self) -> None:
-        """Makes sure that the leader leads still.
-
-        Raises:
-            Deposed: It does not.
-            StoreError: That cannot be found out now.
-        """
-
-    async def take(self, job: Job, count: int) -> list[Engine]:
-        """Engines that nobody else has, by worker."""
-
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something until the agent stops."""
 
 
 class Job:
@@ -83,13 +64,22 @@ class Job:
         request: What was asked for.
         engines: Where engines come from.
         vault: Its store; None: a worker that is lost ends the job.
+        trace: Where its traces go; None: nowhere.
 
     Attributes:
         workers: How many engines; 0, until it begins: as many as there are slots then.
         log: What they print.
+        watch: What becomes of it, for those who watch it.
     """
 
-    def __init__(self, name: str, request: jobs_pb2.SubmitRequest, engines: Engines, vault: Vault | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        request: jobs_pb2.SubmitRequest,
+        engines: Hosts,
+        vault: Vault | None,
+        trace: JobTrace | None = None,
+    ) -> None:
         self.name = name
         self.request = request
         self.workers = request.workers
@@ -110,6 +100,7 @@ class Job:
         self.state = leader.State.STARTING
         self.recovering = False
         self.generation = 0
+        self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
         self._feeder = self._make_feeder(vault)
@@ -119,16 +110,6 @@ class Job:
         self._past = None if vault is None else Past(vault, self.view, self.outputs)
         self._asked: list[asyncio.Future[int]] = []
         self._submitted_s = self._running_s = time.monotonic()
-
-    @classmethod
-    def recalled(cls, record: JobRecord, engines: Engines) -> Job:
-        """A job that has ended, as the registry remembers it."""
-        job = cls(record.job, jobs_pb2.SubmitRequest.FromString(record.request), engines, None)
-        job.view = jobs_pb2.JobView.FromString(record.view)
-        job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
-        job.state = next(state for state, number in _STATES.items() if number == job.view.state)
-        job.log.close()
-        return job
 
     @property
     def survives_losses(self) -> bool:
@@ -155,6 +136,7 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.watch.begins(self.generation, self.workers, self._past.start if self._past is not None else 0)
         engines = await self._source.take(self, self.workers)
         if self.state.ended or self._run is not run:
             for engine in engines:
@@ -228,6 +210,7 @@ class Job:
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._past.start if self._past is not None else 0,
+            traceparent=self.watch.traceparent,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -250,6 +233,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                self.watch.lost(failure)
                 self._source.keep(self.restart())
                 return
             failure = verdict
@@ -259,6 +243,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self.watch.running()
             self._feeder.begin(self.generation)
             if self.draining:
                 await self.tell_drain()
@@ -270,6 +255,7 @@ class Job:
         if self.state.ended:
             return
         self.state, self.failure, self.recovering = state, failure, False
+        self.watch.ended(state, failure)
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -369,6 +355,7 @@ class Job:
             committed=self._committed,
             retained=self._feeder.retained,
             lost=self._lost,
+            saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
 
@@ -392,6 +379,7 @@ class Job:
         match message.WhichOneof("message"):
             case "built":
                 self._built(message.built)
+                self.watch.metrics.built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
                 await self.tell_leader(built)
@@ -400,6 +388,7 @@ class Job:
             case "failed":
                 await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
             case "status":
+                self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
                 await self.notify()
             case "output":
@@ -429,7 +418,7 @@ class Job:
 
     def snapshot(self) -> jobs_pb2.JobView:
         """The job as a client sees it."""
-        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
+        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         self.view.width = self.workers

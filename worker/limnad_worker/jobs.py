@@ -60,7 +60,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if problem := self._problem(request, context):
             await _refuse(context, problem)
         try:
-            job = await self._leader.submit(request)
+            told = dict(context.invocation_metadata() or ())
+            job = await self._leader.submit(request, str(told.get("traceparent", "")))
         except (Refused, JobError, NotLeading, StoreError) as error:
             await _abort(context, error)
         return jobs_pb2.SubmitResponse(job=job.name, durable=job.survives_losses)

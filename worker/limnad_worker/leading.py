@@ -16,6 +16,7 @@ from typing import Any
 from limnad.cluster import leader
 from limnad.cluster.registry import Deposed, Fate, JobRecord, forgotten, job_name
 from limnad.store import StoreError
+from limnad.store.opening import parse
 from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb2
 from limnad_worker import steering
 from limnad_worker.archives import Archives
@@ -23,7 +24,8 @@ from limnad_worker.books import Books
 from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
-from limnad_worker.job import Job
+from limnad_worker.job import STATES, Job
+from limnad_worker.tracing import JobTrace, from_environment
 from limnad_worker.unpacking import safe_path
 from limnad_worker.vault import KEEP, Vault
 
@@ -116,6 +118,7 @@ class Leader:
         self._news: asyncio.Queue[hosts_pb2.FromHost] = asyncio.Queue()
         self._not_leading = "the leader has just been started"
         self._leaving = False
+        self._tracer = from_environment()
         self._submitting = asyncio.Lock()
         self._saving = asyncio.Lock()
         host.say = self._news.put_nowait
@@ -149,6 +152,8 @@ class Leader:
             job.abandon()
         if self._books is not None:
             await self._books.close()
+        if self._tracer is not None:
+            self._tracer.flush()
 
     # -- the lead ------------------------------------------------------------------------------------------------------
 
@@ -177,10 +182,11 @@ class Leader:
         """Goes on with a job of an earlier leader."""
         request = jobs_pb2.SubmitRequest.FromString(record.request)
         if record.fate is Fate.GOES_ON:
-            job = Job(record.job, request, self.hosts, await self._reopened(record, request))
+            vault = await self._reopened(record, request)
+            job = Job(record.job, request, self.hosts, vault, self._trace(record.job))
             job.workers, job.draining, job.view.draining = record.width, record.draining, record.draining
         elif record.fate is Fate.ENDED:
-            job = Job.recalled(record, self.hosts)
+            job = _recalled(record, self.hosts)
         else:
             job = Job(record.job, request, self.hosts, None)
         job.view.submitted_s = record.submitted_s
@@ -234,8 +240,12 @@ class Leader:
             raise KeyError(f"there is no job {name!r}; the newest are: {known}")
         return self._entries[name].job
 
-    async def submit(self, request: jobs_pb2.SubmitRequest) -> Job:
+    async def submit(self, request: jobs_pb2.SubmitRequest, traceparent: str = "") -> Job:
         """Starts a job; returns when it is in the registry.
+
+        Args:
+            request: What is wanted.
+            traceparent: The client's, if it has one: where the job's traces begin.
 
         Raises:
             Refused: The request is wrong, or its store holds checkpoints already and it is not to go on from them.
@@ -251,7 +261,7 @@ class Leader:
                 if entry.job.request != request:
                     raise Refused(f"the request id {request.request_id!r} belongs to another request, of job {known}")
                 return entry.job
-            entry = await self._admit(request)
+            entry = await self._admit(request, traceparent)
             self._add(entry)
             try:
                 await self._save(entry)
@@ -262,7 +272,7 @@ class Leader:
         self.hosts.keep(entry.job.begin())
         return entry.job
 
-    async def _admit(self, request: jobs_pb2.SubmitRequest) -> Entry:
+    async def _admit(self, request: jobs_pb2.SubmitRequest, traceparent: str) -> Entry:
         if request.archive:
             safe_path(request.path)
             if not await self.archives.has(request.archive):
@@ -283,15 +293,21 @@ class Leader:
         if not store and self._books is not None and not request.ephemeral:
             store, space = self._books.url, name
         vault = await self._open_vault(request, store, space) if store else None
-        return Entry(Job(name, request, self.hosts, vault), number, store, space if store else "")
+        return Entry(
+            Job(name, request, self.hosts, vault, self._trace(name, traceparent)), number, store, space if store else ""
+        )
+
+    def _trace(self, job: str, traceparent: str = "") -> JobTrace | None:
+        return None if self._tracer is None else self._tracer.submission(traceparent, {"limnad.job": job})
 
     async def _open_vault(self, request: jobs_pb2.SubmitRequest, store: str, space: str) -> Vault:
         vault = await asyncio.to_thread(Vault, store, space, request.keep or KEEP)
         if not request.resume and await vault.in_use():
             await vault.close()
+            shown = parse(store).shown
             raise Refused(
-                f"{store} holds checkpoints or logged inputs of the job {space!r} already: go on from them with "
-                f"--resume, delete them (limnad checkpoints delete --store {store} {space}), or choose another --name"
+                f"{shown} holds checkpoints or logged inputs of the job {space!r} already: go on from them with "
+                f"--resume, delete them (limnad checkpoints delete --store {shown} {space}), or choose another --name"
             )
         return vault
 
@@ -403,6 +419,16 @@ class Leader:
         """Takes what works on a host elsewhere, from a new checkpoint."""
         if not self._leaving:
             await asyncio.gather(*[_move(job) for job in link.jobs])
+
+
+def _recalled(record: JobRecord, hosts: Hosts) -> Job:
+    """A job that has ended, as the registry remembers it."""
+    job = Job(record.job, jobs_pb2.SubmitRequest.FromString(record.request), hosts, None)
+    job.view = jobs_pb2.JobView.FromString(record.view)
+    job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
+    job.state = next(state for state, number in STATES.items() if number == job.view.state)
+    job.log.close()
+    return job
 
 
 def _save(job: Job) -> Coroutine[Any, Any, None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     agents: int = Field(
         0, ge=0, description="How many agents to wait for (10 s at most) before the first jobs; 0: as many as --peers."
     )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="Write logs to standard error, as lines for people or as JSON; by default there are none."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     grace: float = Field(20.0, ge=0, description="Seconds in which jobs are checkpointed after SIGTERM.")
 
     @field_validator("peers", mode="before")
@@ -103,6 +110,12 @@ class Settings(BaseSettings):
         file = init_settings().get("config") or os.environ.get("LIMNAD_CONFIG")
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file) if file else None))
 
+    def environment(self) -> dict[str, str]:
+        """What engines are told of logs: they read it from their environment."""
+        if self.log_format is None:
+            return {}
+        return {"LIMNAD_LOG_FORMAT": self.log_format, "LIMNAD_LOG_LEVEL": self.log_level}
+
     def options(self) -> Options:
         """What an agent makes of them."""
         host, _, port = self.listen.rpartition(":")
@@ -120,6 +133,7 @@ class Settings(BaseSettings):
             spares=1,
             store=self.store,
             cache=self.cache,
+            metrics_port=self.metrics_port,
         )
 
 

@@ -9,12 +9,13 @@ from limnad.client.aio import AsyncClient
 from limnad.client.client import Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
-from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.status import CheckpointInfo, Checkpointing, CheckpointPhases, JobStatus, RecoveryStatus, StageStatus
 
 __all__ = [
     "AgentStatus",
     "AsyncClient",
     "CheckpointInfo",
+    "CheckpointPhases",
     "Checkpointing",
     "Client",
     "ClusterStatus",

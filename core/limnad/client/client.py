@@ -12,7 +12,7 @@ from limnad.client.agents import ClusterStatus
 from limnad.client.channels import open_channel
 from limnad.client.inputs import PATIENCE_S, Input
 from limnad.client.packing import Packed, pack
-from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, job_status
+from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, status_of
 from limnad.client.translation import patient_stream, translated, translated_stream
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
@@ -113,7 +113,7 @@ class Client:
         Raises:
             ClusterError: The leader cannot be reached.
         """
-        return list(map(job_status, translated(lambda: self._jobs.List(jobs_pb2.ListRequest())).jobs))
+        return list(map(status_of, translated(lambda: self._jobs.List(jobs_pb2.ListRequest())).jobs))
 
     def cluster(self, wait_s: float | None = None) -> ClusterStatus:
         """Who works there.
@@ -166,11 +166,11 @@ class Job:
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
         request = jobs_pb2.WatchRequest(job=self.name)
-        yield from map(job_status, self._stream(lambda: self._jobs.Watch(request)))
+        yield from map(status_of, self._stream(lambda: self._jobs.Watch(request)))
 
     def status(self) -> JobStatus:
         """The job's status now."""
-        return job_status(translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=self.name))))
+        return status_of(translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=self.name))))
 
     def outputs(self, *names: str, from_epochs: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Any]]:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.

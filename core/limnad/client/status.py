@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from limnad.errors import JobFailed
 from limnad_proto.v1 import control_pb2, jobs_pb2
 
-_ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
+ENDED: Final = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,29 @@ class Checkpointing:
 
 
 @dataclass(frozen=True)
+class CheckpointPhases:
+    """How many seconds a checkpoint took; of each phase those of the slowest worker.
+
+    Attributes:
+        stop_s: Workers stand still: from the last callback until the outgoing buffers are empty.
+        markers_s: From then on until every peer's marker is here, and with it all that was in flight.
+        references_s: While references to all state are taken.
+        encode_s: Workers run on and, on another thread, encode what has changed,
+        upload_s: name it by its content and hand it to the store.
+        commit_s: All workers' parts are stored and the checkpoint is made durable.
+        total_s: From the first word to the end of the commit.
+    """
+
+    stop_s: float
+    markers_s: float
+    references_s: float
+    encode_s: float
+    upload_s: float
+    commit_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
 class RecoveryStatus:
     """What became of a job's checkpoints and workers.
 
@@ -93,6 +117,7 @@ class RecoveryStatus:
         halted_s: Seconds that the slowest worker stood still for the newest one.
         stored_s: Seconds that the slowest worker took to store it, running on.
         stored_bytes: What all workers stored for it.
+        phases: How long each phase of it took; None: there is none.
         waiting: What waits for the store, and why; empty: nothing.
     """
 
@@ -106,6 +131,7 @@ class RecoveryStatus:
     halted_s: float
     stored_s: float
     stored_bytes: int
+    phases: CheckpointPhases | None
     waiting: str = ""
 
 
@@ -196,8 +222,8 @@ class CheckpointInfo:
     bytes: int
 
 
-def job_status(view: jobs_pb2.JobView) -> JobStatus:
-    """From the wire."""
+def status_of(view: jobs_pb2.JobView) -> JobStatus:
+    """What an agent's view of a job says."""
     state = jobs_pb2.JobState.Name(view.state).removeprefix("JOB_STATE_").lower()
     failure = None
     if view.HasField("failure"):
@@ -217,7 +243,7 @@ def job_status(view: jobs_pb2.JobView) -> JobStatus:
     ]
     return JobStatus(
         state=state,
-        epoch=max(epochs) if epochs and view.state not in _ENDED else None,
+        epoch=max(epochs) if epochs and view.state not in ENDED else None,
         starting_s=view.starting_us / 1e6,
         running_s=view.running_us / 1e6,
         stages=stages,
@@ -237,9 +263,10 @@ def job_status(view: jobs_pb2.JobView) -> JobStatus:
             committed=view.checkpoints_committed,
             dropped=view.checkpoints_dropped,
             last_drop=view.last_drop,
-            halted_s=view.checkpoint_halted_us / 1e6,
-            stored_s=view.checkpoint_stored_us / 1e6,
-            stored_bytes=view.checkpoint_bytes,
+            halted_s=_slowest(told.stop_us + told.markers_us + told.references_us for told in view.checkpoint_phases),
+            stored_s=_slowest(told.encode_us + told.upload_us for told in view.checkpoint_phases),
+            stored_bytes=sum(told.stored_bytes for told in view.checkpoint_phases),
+            phases=_phases(view.checkpoint_phases),
             waiting=view.waiting,
         ),
         failure=failure,
@@ -249,6 +276,24 @@ def job_status(view: jobs_pb2.JobView) -> JobStatus:
         submitted_s=view.submitted_s,
         ended_s=view.ended_s or None,
         draining=view.draining,
+    )
+
+
+def _slowest(times_us: Iterable[int]) -> float:
+    return max(times_us, default=0) / 1e6
+
+
+def _phases(told: Sequence[control_pb2.CheckpointPhases]) -> CheckpointPhases | None:
+    if not told:
+        return None
+    return CheckpointPhases(
+        stop_s=_slowest(each.stop_us for each in told),
+        markers_s=_slowest(each.markers_us for each in told),
+        references_s=_slowest(each.references_us for each in told),
+        encode_s=_slowest(each.encode_us for each in told),
+        upload_s=_slowest(each.upload_us for each in told),
+        commit_s=_slowest(each.commit_us for each in told),
+        total_s=_slowest(each.total_us for each in told),
     )
 
 
