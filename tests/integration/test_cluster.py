@@ -16,8 +16,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from limnad import JobFailed
-from limnad.client import Checkpointing, Job
+from limnad import ClusterError, JobFailed
+from limnad.client import Checkpointing, Client, Job
 from tests.helpers.clusters import Agents, epochs, processes_with
 from tests.helpers.totals import expected, write_job
 
@@ -134,6 +134,8 @@ def test_members_wait_for_a_leader_that_comes_late_and_again(tmp_path: Path) -> 
     with Agents(3, folder=tmp_path).start(1, 2) as agents:
         for address in agents.addresses[1:]:
             assert is_serving(address)
+        with Client(agents.addresses[1]) as mistaken, pytest.raises(ClusterError, match="agent 1 does not lead"):
+            mistaken.jobs()
         agents.start(0)
         for _ in range(2):
             assert agents.gathered() == [0, 1, 2]

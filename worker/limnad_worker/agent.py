@@ -109,6 +109,10 @@ class Agent:
             self._leader = self._make_leader(info)
             self._leader.register(self._server)
             JobService(self._leader).register(self._server)
+        else:
+            resolve = resolver(options.peers, options.peers_dns, options.port)
+            self._member = Member(info, self._host, resolve)
+            self._server.add_generic_rpc_handlers((self._member,))
         self._add_health()
         self.address = info.address = f"{self._advertised}:{listen(self._server, options.host, options.port)}"
         await self._server.start()
@@ -116,9 +120,7 @@ class Agent:
             await self._leader.start(self.address)
             if options.metrics_port is not None:
                 self.metrics = self._serve_metrics(self._leader, options.metrics_port)
-        else:
-            resolve = resolver(options.peers, options.peers_dns, options.port)
-            self._member = Member(info, self._host, resolve)
+        if self._member is not None:
             self._membership = asyncio.get_running_loop().create_task(self._member.run())
 
     def _make_leader(self, info: hosts_pb2.HostInfo) -> Leader:

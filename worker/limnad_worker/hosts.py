@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from limnad_worker.job import Job
 
     Context = grpc.aio.ServicerContext[Any, Any]
+
+_LOG = logging.getLogger("limnad_worker.hosts")
 
 LAST_WORDS_S = 1.0
 """How long an engine whose line is gone may take to end by itself."""
@@ -151,11 +154,9 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
     # -- hosts ---------------------------------------------------------------------------------------------------------
 
     async def add(self, link: HostLink) -> None:
-        """A host is there. One of the same index was the same agent before it died: it is lost, if that is news."""
-        for other in list(self._links.values()):
-            if other.info.index == link.info.index:
-                await self.lose(other, "another process has taken its place")
+        """A host is there."""
         self._links[link.info.uid] = link
+        _LOG.info("agent %d at %s is there, with %d slots", link.info.index, link.info.address, link.info.slots)
         self._keep_spares(link, self._warm)
         async with self._changed:
             self._changed.notify_all()
@@ -165,6 +166,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         if self._links.get(link.info.uid) is not link:
             return
         del self._links[link.info.uid]
+        _LOG.warning("agent %d at %s is lost: %s", link.info.index, link.info.address, why)
         for engine in list(link.engines.values()):
             engine.kill()
             await self._gone(engine, f"was lost with agent {link.info.index} at {link.info.address}: {why}")
@@ -194,6 +196,9 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         first = await anext(request_iterator)
         if not self._open:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the leader has not got hold of its store yet")
+        if any(link.info.index == first.info.index for link in self._links.values()):
+            # The process that was there may be dead already, which is known in some seconds; or there are two of them.
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, f"agent {first.info.index} is there already")
         outgoing: asyncio.Queue[wire.ToHost | None] = asyncio.Queue()
         link = HostLink(first.info, outgoing.put_nowait)
         yield wire.ToHost(welcome=self._welcome)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -28,6 +29,8 @@ from limnad_worker.job import STATES, Job
 from limnad_worker.tracing import JobTrace, from_environment
 from limnad_worker.unpacking import safe_path
 from limnad_worker.vault import KEEP, Vault
+
+_LOG = logging.getLogger("limnad_worker.leading")
 
 TICK_S = 0.1
 """How often jobs are told that time has passed."""
@@ -170,6 +173,7 @@ class Leader:
                 return await self._lead(term, records)
 
     async def _lead(self, term: int, records: list[JobRecord]) -> None:
+        _LOG.info("this agent leads, in term %d, with %d jobs in the registry", term, len(records))
         self._recalling = {record.job for record in records}
         self.hosts.open(term)
         await self.hosts.add(self._link)

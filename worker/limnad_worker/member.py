@@ -28,7 +28,7 @@ Resolve = Callable[[], Awaitable[Sequence[str]]]
 """Where the peers are now; may raise OSError."""
 
 
-class Member:
+class Member(grpc.GenericRpcHandler):
     """Lends a host to whoever leads.
 
     Args:
@@ -46,6 +46,17 @@ class Member:
         self._released = asyncio.Event()
         self.leader = ""
         host.say = self._say
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Answers what clients want of the leader: that this is not the one."""
+
+        async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            where = f"the leader is at {self.leader}" if self.leader else "no leader is known yet"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"agent {self._info.index} does not lead: {where}")
+
+        if not call.method.startswith("/limnad.v1.JobService/"):
+            return None
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
     async def run(self) -> None:
         """Never returns."""

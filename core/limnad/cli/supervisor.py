@@ -127,6 +127,7 @@ class Supervisor:
     async def _start(self, index: int) -> asyncio.subprocess.Process:
         state = self._state
         flags = ["--index", str(index), "--peers", ",".join(state.addresses), "--listen", state.addresses[index]]
+        flags += ["--cache", str(self._folder / f"cache-{index}")]
         with open(self._folder / f"agent-{index}.log", "ab") as log:  # noqa: ASYNC230 - nobody waits for this loop
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "limnad_worker", "serve", *flags, *state.flags),

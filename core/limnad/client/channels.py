@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import grpc
 
+from limnad.errors import ClusterError
+
 _OPTIONS = [
     # A leader that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
     ("grpc.keepalive_time_ms", 3000),
@@ -25,7 +27,10 @@ def open_channel(address: str, token: str | None, tls: str | None) -> grpc.Chann
         address: ``"HOST:PORT"``.
         token: A bearer token; None: none is sent.
         tls: The certificate authority's file; None: plain text.
+
+    Raises:
+        ClusterError: There is a token, or TLS is wanted: clusters have neither yet.
     """
     if token is not None or tls is not None:
-        raise NotImplementedError("clusters have neither tokens nor TLS yet")
+        raise ClusterError("clusters have neither tokens nor TLS yet: leave token and tls out")
     return grpc.insecure_channel(address, options=_OPTIONS)
