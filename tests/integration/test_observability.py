@@ -68,6 +68,11 @@ class Fed:
                 return list(rows)
         raise AssertionError("the job has ended")
 
+    def rows(self, *batches: list[int]) -> None:
+        """Feeds rows of an epoch that stays open."""
+        for batch in batches:
+            self._input.on_next(batch)
+
     def close(self) -> None:
         self._input.close()
         self._job.wait()
@@ -110,6 +115,9 @@ def test_a_real_prometheus_sees_a_job_through_its_life(job_file: str, redis: Red
                 'limnad_stage_rows_sent_total{stage="numbers"}': 1.0,
             }
             assert eventually(prometheus, restarted) == restarted
+            fed.rows([1], [0, 0], [0])  # No epoch is complete by them, and yet they are told.
+            fresh = {'limnad_stage_rows_sent_total{stage="numbers"}': 5.0, "limnad_job_frontier_lag_epochs": 1.0}
+            assert eventually(prometheus, fresh) == fresh
             fed.close()
             ended = {
                 'limnad_job_state{state="finished"}': 1.0,

@@ -44,7 +44,7 @@ from limnad_worker.links import Arrived, Broken, Identity, Peer
 from limnad_worker.measures import Measures, describe_flow
 from limnad_worker.processes import limit_memory, name_process
 from limnad_worker.taking import Taking
-from limnad_worker.writer import Writer, Written
+from limnad_worker.writer import Writer, Written, check_durable
 
 if TYPE_CHECKING:
     from limnad_worker.epoch_spans import EpochSpans
@@ -139,6 +139,7 @@ class Engine:
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
             self._measures.store_requests.append(self._writer.requests)
+        check_durable(built.committed, self._writer)
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -150,6 +151,7 @@ class Engine:
             generation=prepare.generation,
             scheduler_type=scheduler,
             cuts=self._logged_cuts(prepare, built),
+            job=prepare.identity,
         )
         log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:
@@ -361,6 +363,7 @@ class Engine:
         assert self._writer is not None
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
+        self._control.send(released=wire.Released(checkpoint=checkpoint))
 
     def _take(self, machine: Worker) -> bool:
         """Takes what was pushed, as far as there is room; whether there was anything."""

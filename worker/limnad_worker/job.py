@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,6 +70,7 @@ class Job:
     Attributes:
         workers: How many engines; 0, until it begins: as many as there are slots then.
         log: What they print.
+        past: What it can go on from; None: it keeps no checkpoints.
         watch: What becomes of it, for those who watch it.
     """
 
@@ -107,8 +109,9 @@ class Job:
         self._run = leader.Run(self.workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
-        self._past = None if vault is None else Past(vault, self.view, self.outputs)
+        self.past = None if vault is None else Past(vault, self.view, self.outputs)
         self._asked: list[asyncio.Future[int]] = []
+        self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -126,9 +129,9 @@ class Job:
             self.on_change()
         accumulation = Accumulation(self.request.accumulation or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
-        if self._past is None:
+        if self.past is None:
             self.generation += 1
-        elif not await self._begin_in(self._past, run):
+        elif not await self._begin_in(self.past, run):
             return
         self._run = run
         self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
@@ -136,7 +139,7 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
-        self.watch.begins(self.generation, self.workers, self._past.start if self._past is not None else 0)
+        self.watch.begins(self.generation, self.workers, self.past.start if self.past is not None else 0)
         engines = await self._source.take(self, self.workers)
         if self.state.ended or self._run is not run:
             for engine in engines:
@@ -207,9 +210,10 @@ class Job:
             arguments=self.request.arguments,
             workers=self.workers,
             worker=worker,
+            identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
-            restore=self._past.start if self._past is not None else 0,
+            restore=self.past.start if self.past is not None else 0,
             traceparent=self.watch.traceparent,
         )
 
@@ -228,8 +232,8 @@ class Job:
             if self._saving is not None:
                 self._saving.close()
             if failure.fault is leader.Fault.CHECKPOINT:
-                assert self._past is not None
-                self._past.distrust()
+                assert self.past is not None
+                self.past.distrust()
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
@@ -334,8 +338,6 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.is_last(checkpoint):
-            await self.tell_leader(leader.Concluded())
         await self.notify()
 
     async def _lost(self, why: str) -> None:
@@ -394,13 +396,18 @@ class Job:
             case "output":
                 self.outputs.add(message.output)
                 await self.notify()
-            case "stored" if self._saving is not None:
-                await self._saving.stored(worker, message.stored)
-            case "not_stored" if self._saving is not None:
-                await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
                 self._feeder.pushed(message.pushed)
                 await self.notify()
+            case _ if self._saving is not None:
+                await self._saved(self._saving, worker, message)
+
+    async def _saved(self, saving: Saving, worker: int, message: wire.FromEngine) -> None:
+        if message.HasField("released"):
+            if saving.is_last(message.released.checkpoint):
+                await self.tell_leader(leader.Concluded(worker))
+        else:
+            await saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -430,17 +437,12 @@ class Job:
 
     def revive(self, vault: Vault) -> None:
         """Makes a job that has ended, or keeps no checkpoints yet, ready to be started again from those in a store."""
-        self._vault, self._past = vault, Past(vault, self.view, self.outputs)
+        self._vault, self.past = vault, Past(vault, self.view, self.outputs)
         self._feeder = self._make_feeder(vault)
         self.state, self.failure, self.draining, self.view.draining = leader.State.STARTING, None, False, False
         for field in ("failure", "failed_worker", "ended_s"):
             self.view.ClearField(field)
         self.log.reopen()
-
-    @property
-    def past(self) -> Past | None:
-        """What it can go on from; None: it keeps no checkpoints."""
-        return self._past
 
     async def fail(self, failure: leader.Failure) -> None:
         """Ends the job: it cannot even begin."""

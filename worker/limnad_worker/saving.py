@@ -79,7 +79,7 @@ class Saving:
         self._phases: dict[int, wire.CheckpointPhases] = {}
         self._began_s = 0.0
         self._closed = False
-        self._concluding = False
+        self._concluding = self._concluded = False
         self._last: int | None = None
 
     def close(self) -> None:
@@ -89,7 +89,8 @@ class Saving:
     async def tick(self) -> None:
         """Time has passed."""
         if self._concluding:
-            await self.ask()
+            if not self._concluded:
+                await self.ask()
         else:
             await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
 
@@ -107,16 +108,23 @@ class Saving:
 
         One that was under way then may lack what they did last.
         """
-        return checkpoint == self._last
+        return self._last is not None and checkpoint >= self._last
 
-    async def stored(self, worker: int, stored: wire.Stored) -> None:
+    async def told(self, worker: int, message: wire.FromEngine) -> None:
+        """An engine has stored its part, or could not."""
+        if message.HasField("stored"):
+            await self._stored(worker, message.stored)
+        elif message.HasField("not_stored"):
+            await self._not_stored(worker, message.not_stored)
+
+    async def _stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
         if stored.checkpoint == self._machine.current:
             self._phases[worker] = stored.phases
         self._published.setdefault(stored.checkpoint, {}).update(stored.published)
         await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
 
-    async def not_stored(self, worker: int, told: wire.NotStored) -> None:
+    async def _not_stored(self, worker: int, told: wire.NotStored) -> None:
         """An engine could not store its part."""
         reason = f"worker {worker} could not store its part: {told.reason}"
         await self._carry_out(self._machine.failed(told.checkpoint, reason, time.monotonic()))
@@ -130,7 +138,7 @@ class Saving:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))
                 case points.Begin(number):
-                    if self._concluding:
+                    if self._concluding and self._last is None:
                         self._last = number
                     self._began_s = time.monotonic()
                     self._phases.clear()
@@ -207,6 +215,7 @@ class Saving:
         return first.epoch if first.HasField("epoch") else None
 
     async def _announce(self, number: int) -> None:
+        self._concluded = self.is_last(number)
         self._around.send_all(checkpoint_committed=wire.CheckpointCommitted(checkpoint=number))
         self._view.checkpoint = number
         self._view.checkpoints_committed += 1

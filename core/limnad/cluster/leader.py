@@ -8,7 +8,8 @@ and which of them to end. The way of a run:
     Built(w)                all built and equal: Start to all,    refused
                             -> RUNNING
     Finished(w)             refused                               all finished: Stop to all, -> FINISHED; with a store,
-                                                                  first a last checkpoint: Conclude, then Concluded
+                                                                  first a last checkpoint: Conclude
+    Concluded(w)            refused                               all: Stop to all, -> FINISHED
     Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
     Cancel                  -> CANCELLED                          -> CANCELLED
 
@@ -120,7 +121,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The last checkpoint is durable."""
+    """The last checkpoint is durable, and a worker's sinks have shown all that it covers."""
+
+    worker: int
 
 
 Event = Attached | Built | Finished | Failed | Exited | Cancel | Tick | Concluded
@@ -195,6 +198,7 @@ class Run:
     _addresses: dict[int, str] = field(default_factory=dict)
     _built: dict[int, Built] = field(default_factory=dict)
     _finished: set[int] = field(default_factory=set)
+    _concluded: set[int] = field(default_factory=set)
     _gone: set[int] = field(default_factory=set)
     _suspected: Failure | None = None
     _suspected_since_s: float = 0.0
@@ -215,8 +219,9 @@ class Run:
                 return self._build(event)
             case Finished(worker):
                 return self._finish(worker)
-            case Concluded():
-                return self._stop()
+            case Concluded(worker):
+                self._concluded.add(worker)
+                return self._stop() if len(self._concluded) == self.workers else []
             case Failed(worker, failure):
                 return self._failed(worker, failure, now_s)
             case Exited(worker, how):
@@ -229,7 +234,7 @@ class Run:
 
     def _refuses(self, event: Event) -> bool:
         """Whether the table above has no place for the event in this state: nothing comes of it."""
-        if isinstance(event, Finished):
+        if isinstance(event, (Finished, Concluded)):
             return self.state is not State.RUNNING
         return isinstance(event, (Attached, Built)) and self.state is not State.STARTING
 

@@ -42,6 +42,7 @@ class Worker:
         generation: Which run of the job this is.
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
+        job: Which job: the same in all its generations, and no other job's.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Worker:
         generation: int = 1,
         scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
+        job: str = "job",
     ) -> None:
+        self.job = job
         self.graph = graph
         self.generation = generation
         self.index = index
@@ -95,6 +98,7 @@ class Worker:
             self._publish,
             clock_ns,
             self.generation,
+            self.job,
         )
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -115,6 +119,7 @@ class Worker:
         self._keeper = Keeper(self.graph, self.scheduler)
         if restored:
             self._keeper.restore(restored)
+        self._keeper.started()
         self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
         self._send_progress(self.buffer.take())
         self._check_all_heard()

@@ -10,6 +10,7 @@ goes on for a while beside the new one.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
@@ -66,7 +67,13 @@ class Generation(Simulation):
         """See `Simulation.make`."""
         built = self._recovery.built
         return make_worker(
-            built.graph, index, workers, self._recovery.make_sources(), self.accumulation, generation=self.number
+            built.graph,
+            index,
+            workers,
+            self._recovery.make_sources(),
+            self.accumulation,
+            generation=self.number,
+            job=self._recovery.job,
         )
 
     def begin(self, worker: Worker) -> None:
@@ -231,6 +238,7 @@ class Recovery:
         self.seen: list[Published] = []
         self.generations = 0
         self.zombies: list[Generation] = []
+        self.job = secrets.token_hex(8)
 
     def checkpoints(self, generation: int) -> Checkpoints:
         """What a generation's leader decides its checkpoints with; tests put mutants here."""

@@ -8,6 +8,7 @@ At each tick the invariants of the progress protocol are checked (`Invariants`),
 and then, and again in the same way when it is run again.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Simulation:
         self.tick = 0
         self.published: dict[str, dict[int, Any]] = {}
         self.accumulation = accumulation
+        self.job = secrets.token_hex(8)  # Whoever runs a job twice runs two jobs.
         self._graph = graph
         self._sources = sources
         self.workers = [self.make(make_worker, index, workers) for index in range(workers)]
@@ -85,7 +87,7 @@ class Simulation:
 
     def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
         """Makes one worker."""
-        return make_worker(self._graph, index, workers, self._sources(), self.accumulation)
+        return make_worker(self._graph, index, workers, self._sources(), self.accumulation, job=self.job)
 
     def begin(self, worker: Worker) -> None:
         """Starts it."""

@@ -16,7 +16,7 @@ from limnad.timely.counters import Stopwatch, Trips
 from tests.helpers.flows import FLOWS
 
 
-@given(st.lists(st.integers(0, 2 * 10**10)))
+@given(st.lists(st.sampled_from(BOUNDS_NS) | st.integers(0, 2 * 10**10)))
 def test_each_duration_is_counted_in_the_first_bucket_that_holds_it(durations_ns: list[int]) -> None:
     counted = Histogram()
     for duration_ns in durations_ns:
@@ -99,6 +99,22 @@ def test_trips_of_a_loop_in_a_loop(workers: int) -> None:
     # 7 takes five times 3x + 1 on its way to 1, more than any smaller number.
     assert most("3x + 1") == 5
     assert most("halve") >= 4
+
+
+def test_feedback_that_leads_straight_into_an_inner_loop_ends_a_trip_there() -> None:
+    def job(flow: Flow) -> None:
+        outer = flow.loop("outer")
+        entered = outer.enter(flow.values([[12]]))
+        feedback = outer.feedback(entered)
+        inner = outer.loop("inner")
+        # Two ways in, of which the feedback's has no vertex between its end and the inner loop.
+        odd = [inner.leave(inner.enter(stream).map(lambda n: n - 1)) for stream in (entered, feedback.stream)]
+        left = odd[0].concat(odd[1])
+        feedback.connect(left.filter(lambda n: n > 0))
+        outer.leave(left.filter(lambda n: n == 0)).output("out")
+
+    (worker,) = run(job).simulation.workers
+    assert worker.scheduler.loops["outer"].count == 11
 
 
 def test_loops_of_one_name_are_told_apart() -> None:
