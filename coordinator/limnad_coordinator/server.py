@@ -10,7 +10,7 @@ import grpc
 
 from limnad.cluster.coordinator import Accumulator, Coordinator, Refused, Ticket
 from limnad.cluster.effects import LinkError, Progress, flatten, unflatten
-from limnad_proto.channels import CHANNEL_OPTIONS
+from limnad_proto.channels import make_server
 from limnad_proto.v1 import coordinator_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 
@@ -27,7 +27,7 @@ class Server:
     def __init__(self, identity: str) -> None:
         self._coordinator = Coordinator(identity)
         self._generations: dict[Accumulator, Generation] = {}
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._server = make_server()
         handlers: dict[str, Any] = {
             "Assign": grpc.unary_unary_rpc_method_handler(
                 self._assign,
@@ -47,7 +47,7 @@ class Server:
         Raises:
             RuntimeError: The port is taken.
         """
-        address = f"{host}:{self._server.add_insecure_port(f'{host}:{port}')}"
+        address = f"{host}:{listen(self._server, host, port)}"
         await self._server.start()
         return address
 

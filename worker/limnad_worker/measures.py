@@ -10,6 +10,7 @@ from typing import Any
 
 from limnad.cluster.worker import Worker
 from limnad.histogram import Histogram
+from limnad.stream.flow import BuiltFlow
 from limnad.timely.counters import ConnectorCounters, carriers
 from limnad.timely.graph import LogicalGraph
 from limnad_proto.v1 import control_pb2 as wire
@@ -138,7 +139,7 @@ def _wire(*histograms: Histogram) -> wire.Histogram:
     return wire.Histogram(counts=counts, sum_ns=sum(histogram.sum_ns for histogram in histograms))
 
 
-def describe_connectors(graph: LogicalGraph) -> list[dict[str, Any]]:
+def _describe_connectors(graph: LogicalGraph) -> list[dict[str, Any]]:
     """The fields of a `ConnectorInfo` for each connector that a `Status` tells of."""
     return [
         {
@@ -149,3 +150,24 @@ def describe_connectors(graph: LogicalGraph) -> list[dict[str, Any]]:
         }
         for edge in carriers(graph)
     ]
+
+
+def describe_flow(built: BuiltFlow) -> wire.Built:
+    """What an engine tells of the dataflow that it has built."""
+    return wire.Built(
+        fingerprint=built.fingerprint(),
+        graph=built.graph.fingerprint(),
+        stages=[
+            wire.StageInfo(
+                name=stage.name,
+                label=stage.label,
+                kind=stage.kind.value,
+                loop=stage.context.name if stage.context else "",
+            )
+            for stage in built.graph.stages
+        ],
+        connectors=[wire.ConnectorInfo(**each) for each in _describe_connectors(built.graph)],
+        inputs=built.hand_fed,
+        outputs=[wire.OutputInfo(name=name) for name in built.outputs],
+        probes=[probe.name for probe in built.probes],
+    )

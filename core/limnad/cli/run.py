@@ -84,7 +84,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                 screen.follow_prints(*cluster.streams)
                 if cluster.metrics is not None:
                     screen.say(f"metrics: {cluster.metrics}")
-                with Client(cluster.address) as client:
+                with Client(cluster.address, patience_s=0) as client:
                     job = client.submit(
                         path,
                         function,
@@ -92,6 +92,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                         workers=options.workers,
                         progress=options.progress,
                         checkpointing=checkpointing,
+                        upload=False,
                     )
                     return screen.watch(job)
         except ClusterError as error:
