@@ -10,7 +10,7 @@ import grpc
 
 from limnad.cluster.coordinator import Accumulator, Coordinator, Refused, Ticket
 from limnad.cluster.effects import LinkError, Progress, flatten, unflatten
-from limnad_proto.channels import make_server
+from limnad_proto.channels import listen, make_server
 from limnad_proto.v1 import coordinator_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 
