@@ -127,7 +127,14 @@ class Agent:
 
     def _make_leader(self, info: hosts_pb2.HostInfo) -> Leader:
         options = self._options
-        hosts = Hosts(build=info.build, uid=info.uid, expected=options.agents, warm=options.warm, spares=options.spares)
+        hosts = Hosts(
+            build=info.build,
+            uid=info.uid,
+            expected=options.agents,
+            warm=options.warm,
+            spares=options.spares,
+            gather_s=options.gather_s,
+        )
         books = Books(options.store, info.uid) if options.store else None
         archives = Archives(self._cache, books)
         return Leader(info, self._host, hosts, archives, books, accept_paths=options.accept_paths)
