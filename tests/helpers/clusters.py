@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from limnad.client import Client
 
-GATHER_S = 60.0
+GATHER_S = 250.0
 
 
 def free_addresses(count: int) -> list[str]:
@@ -41,7 +41,7 @@ class Agents:
             own = ["--index", str(index), "--peers", ",".join(self.addresses), "--listen", self.addresses[index]]
             with open(self._folder / f"agent-{index}.log", "ab") as log:
                 self.processes[index] = subprocess.Popen(
-                    [sys.executable, "-m", "limnad_worker", "serve", *own, *self.flags],
+                    [sys.executable, "-m", "limnad_worker", "serve", *own, "--gather", str(GATHER_S), *self.flags],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

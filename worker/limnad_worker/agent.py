@@ -26,7 +26,7 @@ from limnad_proto.v1 import hosts_pb2, jobs_pb2
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
 from limnad_worker.host import Host
-from limnad_worker.hosts import Hosts
+from limnad_worker.hosts import GATHER_S, Hosts
 from limnad_worker.jobs import JobService
 from limnad_worker.leading import Leader
 from limnad_worker.member import Member, resolver
@@ -49,6 +49,7 @@ class Options:
         slots: How many workers of one job this host is made for.
         memory_bytes: For each engine.
         agents: How many agents are expected.
+        gather_s: How long the leader waits for them before it starts jobs without them.
         warm: How many warm engines to begin with.
         spares: How many to keep.
         store: The cluster's; empty: the leader's memory.
@@ -66,6 +67,7 @@ class Options:
     slots: int = 1
     memory_bytes: int | None = None
     agents: int = 1
+    gather_s: float = GATHER_S
     warm: int = 1
     spares: int = 0
     store: str = ""
@@ -132,6 +134,7 @@ class Agent:
             expected=options.agents,
             warm=options.warm,
             spares=options.spares,
+            gather_s=options.gather_s,
         )
         books = Books(options.store, info.uid) if options.store else None
         archives = Archives(self._cache, books)

@@ -113,9 +113,20 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         expected: How many agents there are to be.
         warm: How many warm engines a new host begins with: a start takes half a second, taking one over nothing.
         spares: How many are kept there beside those that work.
+        gather_s: How long to wait for those agents before jobs are started without them.
     """
 
-    def __init__(self, *, host: str, build: str, uid: str, expected: int, warm: int, spares: int) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        build: str,
+        uid: str,
+        expected: int,
+        warm: int,
+        spares: int,
+        gather_s: float = GATHER_S,
+    ) -> None:
         self.host = host
         self._build = build
         self._welcome = wire.Welcome(uid=uid)
@@ -126,7 +137,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self._links: dict[str, HostLink] = {}
         self._by_token: dict[str, Engine] = {}
         self._changed = asyncio.Condition()
-        self._patient_until_s = time.monotonic() + GATHER_S
+        self._patient_until_s = time.monotonic() + gather_s
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_leaving: Callable[[HostLink], Coroutine[Any, Any, None]] | None = None
         self.check_lead: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -224,7 +235,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
     # -- engines -------------------------------------------------------------------------------------------------------
 
     async def gathered(self) -> int:
-        """Waits until all expected agents are there, or for `GATHER_S` since the start; how many slots there are."""
+        """Waits until all expected agents are there, or as long as there is patience; how many slots there are."""
         async with self._changed:
             while not self._enough:
                 left_s = self._patient_until_s - time.monotonic()

@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from limnad.errors import ClusterError
 from limnad_worker.agent import Options
+from limnad_worker.hosts import GATHER_S
 
 DEFAULT_PORT = 7700
 """Where agents listen if nobody says otherwise."""
@@ -67,8 +68,9 @@ class Settings(BaseSettings):
         None, description="A folder for the files of jobs; by default one of its own for as long as the agent lives."
     )
     agents: int = Field(
-        0, ge=0, description="How many agents to wait for (10 s at most) before the first jobs; 0: as many as --peers."
+        0, ge=0, description="How many agents to wait for before the first jobs; 0: as many as --peers."
     )
+    gather: float = Field(GATHER_S, ge=0, description="Seconds after which jobs are started without some of them.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
     )
@@ -129,6 +131,7 @@ class Settings(BaseSettings):
             slots=self.slots,
             memory_bytes=self.memory,
             agents=self.agents or max(1, len(self.peers)),
+            gather_s=self.gather,
             warm=1,
             spares=1,
             store=self.store,

@@ -22,7 +22,7 @@ from limnad.errors import ClusterError
 
 app = typer.Typer(help="A cluster on this machine.", no_args_is_help=True)
 
-START_S = 60.0
+START_S = 120.0
 """How long a cluster may take until all of its agents are there; it takes two seconds on a quiet machine."""
 
 
@@ -63,7 +63,7 @@ def up(
     held = lock(folder)
     if held is None:
         raise ClusterError(f"there is a cluster in {folder} already: limnad cluster status, or limnad cluster down")
-    flags = ["--slots", str(slots), "--grace", str(grace)]
+    flags = ["--slots", str(slots), "--grace", str(grace), "--gather", str(START_S)]
     flags += ["--store", _absolute(store)] if store else []
     flags += ["--memory", memory] if memory else []
     state = ClusterState(_free_addresses(workers, port), flags, grace)
