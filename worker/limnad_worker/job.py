@@ -11,10 +11,11 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.records import PartError
@@ -24,11 +25,13 @@ from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.coordination import Coordination
+from limnad_worker.engines import Engine, Engines
 from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
+from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
-from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -48,29 +51,6 @@ _STATES = {
 }
 
 
-class Engine:
-    """An engine as its agent sees it."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
-        self.address = ""
-        self.outgoing: asyncio.Queue[wire.ToEngine | None] = asyncio.Queue()
-        self.job: Job | None = None
-
-
-class Engines(Protocol):
-    """Where a job gets its engines."""
-
-    host: str
-    """The interface that processes listen on."""
-
-    async def take(self, job: Job, count: int) -> list[Engine]:
-        """Engines that nobody else has."""
-
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something until the agent stops."""
-
-
 class Job:
     """One job.
 
@@ -80,10 +60,17 @@ class Job:
         workers: How many engines.
         engines: Where they come from.
         vault: Its store; None: a worker that is lost ends the job.
+        trace: Where its traces go; None: nowhere.
     """
 
     def __init__(
-        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
+        self,
+        name: str,
+        request: jobs_pb2.SubmitRequest,
+        workers: int,
+        engines: Engines,
+        vault: Vault | None,
+        trace: JobTrace | None = None,
     ) -> None:
         self.name = name
         self.request = request
@@ -96,6 +83,7 @@ class Job:
         self.state = leader.State.STARTING
         self.recovering = False
         self.generation = 0
+        self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
         self._feeder = self._make_feeder(vault)
@@ -106,6 +94,7 @@ class Job:
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
+        self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -130,6 +119,7 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.watch.begins(self.generation, self.workers, self._restore)
         self.engines = await self._source.take(self, self.workers)
         if self.state.ended:
             self._let_go()
@@ -230,9 +220,11 @@ class Job:
             arguments=self.request.arguments,
             workers=self.workers,
             worker=worker,
+            identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
+            traceparent=self.watch.traceparent,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -254,6 +246,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                self.watch.lost(failure)
                 self._source.keep(self._restart())
                 return
             failure = verdict
@@ -263,6 +256,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self.watch.running()
             self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
@@ -272,6 +266,7 @@ class Job:
         if self.state.ended:
             return
         self.state, self.failure, self.recovering = state, failure, False
+        self.watch.ended(state, failure)
         self._coordination.let_go()
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
@@ -349,8 +344,6 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.is_last(checkpoint):
-            await self.tell_leader(leader.Concluded())
         await self.notify()
 
     async def _lost(self, why: str) -> None:
@@ -368,8 +361,10 @@ class Job:
             keep=self._source.keep,
             made=self._feeder.made,
             committed=self._committed,
+            concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
             retained=self._feeder.retained,
             lost=self._lost,
+            saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
 
@@ -393,6 +388,7 @@ class Job:
         match message.WhichOneof("message"):
             case "built":
                 self._built(message.built)
+                self.watch.metrics.built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
                 await self.tell_leader(built)
@@ -401,18 +397,17 @@ class Job:
             case "failed":
                 await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
             case "status":
+                self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
                 await self.notify()
             case "output":
                 self.outputs.add(message.output)
                 await self.notify()
-            case "stored" if self._saving is not None:
-                await self._saving.stored(worker, message.stored)
-            case "not_stored" if self._saving is not None:
-                await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
                 self._feeder.pushed(message.pushed)
                 await self.notify()
+            case _ if self._saving is not None:
+                await self._saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:

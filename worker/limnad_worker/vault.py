@@ -16,6 +16,7 @@ from typing import TypeVar
 from limnad.cluster.cuts import Standings, passed
 from limnad.cluster.feeding import Push
 from limnad.cluster.records import CheckpointRecord
+from limnad.histogram import Histogram
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
 from limnad.store.errors import StoreError
 from limnad.store.windows import windows
@@ -80,6 +81,12 @@ class Vault:
                 Identity(self._job).check(self._seen)  # A store that has lost what it knew is worse than a rival.
             raise
 
+    @property
+    def identity(self) -> str:
+        """Of the job, for as long as the store remembers it; there is one when a generation has begun."""
+        assert self._seen is not None
+        return self._seen.store_id
+
     async def in_use(self) -> bool:
         """Whether there are checkpoints, or rows that were pushed."""
 
@@ -132,10 +139,16 @@ class Vault:
 
         def run() -> None:
             chunks = [ChunkRef.parse(name) for name in sorted(record.chunks())]
-            self._checkpoints.commit(number, chunks, record.encode())
+            # Sinks show what a checkpoint covers: it must not be forgotten by a store that can help it.
+            self._checkpoints.commit(number, chunks, record.encode(), durable=self._store.durability.sure)
             self._seen = Identity(self._job).rise(self._seen)
 
         await self._call(run)
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     async def retain(self) -> tuple[int, ...]:
         """Deletes what only older checkpoints needed; those that are left."""

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from limnad.cli import checkpoints, options
+from limnad.cli.logging_options import logging_environment
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -59,6 +60,9 @@ def run(
     delivery: options.Delivery = "eager",
     max_restarts: options.MaxRestarts = None,
     restart_window: options.RestartWindow = None,
+    metrics_port: options.MetricsPort = None,
+    log_format: options.LogFormat = None,
+    log_level: options.LogLevel = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
     from limnad.cli.run import RunOptions, run_job
@@ -99,6 +103,8 @@ def run(
         port=port,
         progress=progress,
         checkpointing=checkpointing,
+        metrics_port=metrics_port,
+        environment=logging_environment(log_format, log_level),
     )
     sys.exit(run_job(wanted))
 

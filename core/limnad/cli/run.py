@@ -45,6 +45,8 @@ class RunOptions:
     port: int
     progress: str
     checkpointing: Checkpointing | None
+    metrics_port: int | None
+    environment: Mapping[str, str]
 
 
 def run_job(options: RunOptions) -> int:
@@ -72,8 +74,16 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
     lost = 0
     while True:
         try:
-            with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
+            with LocalCluster(
+                options.workers,
+                options.port,
+                output=subprocess.PIPE,
+                metrics_port=options.metrics_port,
+                environment=options.environment,
+            ) as cluster:
                 screen.follow_prints(*cluster.streams)
+                if cluster.metrics is not None:
+                    screen.say(f"metrics: {cluster.metrics}")
                 with Client(cluster.address) as client:
                     job = client.submit(
                         path,

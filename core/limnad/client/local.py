@@ -30,13 +30,26 @@ class LocalCluster:
         workers: How many engines.
         port: Where the agent listens on loopback; 0: anywhere.
         output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
+        metrics_port: Where the agent serves metrics for Prometheus on loopback; 0: anywhere; None: nowhere.
+        environment: Variables for the agent and its engines, over those of this process.
+
+    Attributes:
+        address: The agent's.
+        metrics: The URL of its metrics, if it serves them.
 
     Raises:
         JobError: The number of workers makes no sense.
         ClusterError: The agent did not start.
     """
 
-    def __init__(self, workers: int, port: int = 0, output: int | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        port: int = 0,
+        output: int | None = None,
+        metrics_port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
         announced, announce = os.pipe()
@@ -46,6 +59,7 @@ class LocalCluster:
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
                     *("--announce-fd", str(announce), "--until-stdin-ends"),
+                    *(() if metrics_port is None else ("--metrics-port", str(metrics_port))),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -53,7 +67,7 @@ class LocalCluster:
                 pass_fds=[announce],
                 start_new_session=True,
                 # gRPC's C core would log between the job's own prints.
-                env={"GRPC_VERBOSITY": "ERROR", **os.environ},
+                env={"GRPC_VERBOSITY": "ERROR", **os.environ, **(environment or {})},
             )
         finally:
             os.close(announce)
@@ -63,6 +77,7 @@ class LocalCluster:
             self.stop()
             raise ClusterError(news["error"])
         self.address: str = news["address"]
+        self.metrics: str | None = news.get("metrics")
 
     @property
     def pid(self) -> int:

@@ -9,7 +9,9 @@ and which of them to end. The way of a run:
     Built(w), Assigned(c)   all built and equal, and assigned:    refused
                             Start to all, -> RUNNING
     Finished(w)             refused                               all finished: Stop to all, -> FINISHED; with a store,
-                                                                  first a last checkpoint: Conclude, then Concluded
+                                                                  first a last checkpoint: Conclude
+    Concluded(w)            refused                               all: Stop to all, -> FINISHED
+    Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
     Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself); w may be the
                             coordinator
     Cancel                  -> CANCELLED                          -> CANCELLED
@@ -138,7 +140,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The last checkpoint is durable."""
+    """The last checkpoint is durable, and a worker's sinks have shown all that it covers."""
+
+    worker: int
 
 
 Event = Attached | Built | Assigned | Finished | Failed | Exited | Cancel | Tick | Concluded
@@ -220,6 +224,7 @@ class Run:
     _built: dict[int, Built] = field(default_factory=dict)
     _coordinator: Appointed | None = None
     _finished: set[int] = field(default_factory=set)
+    _concluded: set[int] = field(default_factory=set)
     _gone: set[int] = field(default_factory=set)
     _suspected: Failure | None = None
     _suspected_since_s: float = 0.0
@@ -238,8 +243,9 @@ class Run:
                 return self._gather(event)
             case Finished(worker):
                 return self._finish(worker)
-            case Concluded():
-                return self._stop()
+            case Concluded(worker):
+                self._concluded.add(worker)
+                return self._stop() if len(self._concluded) == self.workers else []
             case Failed(worker, failure):
                 return self._failed(worker, failure, now_s)
             case Exited(worker, how):
@@ -252,7 +258,7 @@ class Run:
 
     def _refuses(self, event: Event) -> bool:
         """Whether the table above has no place for the event in this state: nothing comes of it."""
-        if isinstance(event, Finished):
+        if isinstance(event, (Finished, Concluded)):
             return self.state is not State.RUNNING
         return isinstance(event, (Attached, Built, Assigned)) and self.state is not State.STARTING
 

@@ -13,9 +13,22 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import COORDINATOR, Ack, Captured, Data, Effect, LogCut, Marker, Progress, Publish, is_next
+from limnad.cluster.effects import (
+    COORDINATOR,
+    Ack,
+    Captured,
+    Data,
+    Effect,
+    Halt,
+    LogCut,
+    Marker,
+    Progress,
+    Publish,
+    is_next,
+)
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
+from limnad.timely.counters import Stopwatch
 from limnad.timely.graph import LogicalGraph, StageKind
 from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
@@ -37,8 +50,10 @@ class Worker:
         sources: What feeds each input stage, by the stage's name.
         accumulation: How progress updates are gathered.
         budget_bytes: See `backpressure`.
-        clock_ns: Only for telling how long stages were busy; nothing depends on it.
+        clock_ns: Only for telling how long something took; nothing depends on it.
         generation: Which run of the job this is.
+        job: Which job: the same in all its generations, and no other job's.
+        scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
     """
 
@@ -52,8 +67,11 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        job: str = "job",
+        scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
     ) -> None:
+        self.job = job
         self.graph = graph
         self.generation = generation
         self.index = index
@@ -62,11 +80,13 @@ class Worker:
         self.view = Tracker(self.locations)
         self.buffer = ProgressBuffer()
         self.policy = FlushPolicy(accumulation)
+        self._scheduler_type = scheduler_type
         self.scheduler = self._make_scheduler(clock_ns)
         self.inputs = Inputs(graph, self.scheduler, index, workers, sources, cuts)
         peers = [peer for peer in range(workers) if peer != index]
         self.pressure = Backpressure(peers, budget_bytes)
         self.waiting_for_credit = False
+        self.waited = Stopwatch(clock_ns)
         self._effects: list[Effect] = []
         # Its own updates it learns as it sends them, or from the coordinator, never both.
         tellers = [COORDINATOR] if accumulation.at_coordinator else peers
@@ -78,10 +98,12 @@ class Worker:
         self._sent_progress = 0
         self._round: Timestamp | None = None
         self._halting = Halting(frozenset(peers))
+        self._clock_ns = clock_ns
+        self._halted_ns = self._stopped_ns = 0
         self._captured: dict[int, Snapshot] = {}
 
     def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
-        return Scheduler(
+        return self._scheduler_type(
             self.graph,
             self.locations,
             self.view,
@@ -91,6 +113,7 @@ class Worker:
             self._publish,
             clock_ns,
             self.generation,
+            self.job,
         )
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -111,6 +134,7 @@ class Worker:
         self._keeper = Keeper(self.graph, self.scheduler)
         if restored:
             self._keeper.restore(restored)
+        self._keeper.started()
         self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
         self._send_progress(self.buffer.take())
         self._check_all_heard()
@@ -157,11 +181,13 @@ class Worker:
         # for that one came before this one's markers: it belongs to this one.
         self._run_on()
         self._halting.begin(checkpoint)
+        self._halted_ns = self._clock_ns()
         self._hand_out(self.scheduler.flush())
         for peer in sorted(self._halting.peers):
             self.pressure.sent(peer, 0)
             self._effects.append(Marker(peer, self._sent_data[peer], checkpoint))
             self._sent_data[peer] += 1
+        self._stopped_ns = self._clock_ns()
         self._capture_if_complete()
 
     def marker_arrived(self, sender: int, sequence: int, checkpoint: int) -> None:
@@ -216,11 +242,14 @@ class Worker:
             return
         checkpoint = self._halting.checkpoint
         assert checkpoint is not None
+        complete_ns = self._clock_ns()
         snapshot = Snapshot(self.index, self.workers, self.generation)
         self._keeper.capture(snapshot)
         snapshot.partitions = self.inputs.capture()
         self._captured[checkpoint] = snapshot
-        self._effects.append(Captured(checkpoint, snapshot))
+        captured_ns = self._clock_ns()
+        halt = Halt(self._stopped_ns - self._halted_ns, complete_ns - self._stopped_ns, captured_ns - complete_ns)
+        self._effects.append(Captured(checkpoint, snapshot, halt))
         self._run_on()
 
     def _run_on(self) -> None:
@@ -248,7 +277,10 @@ class Worker:
 
     def _read(self) -> bool:
         held_bytes = self.scheduler.queued_bytes + self.scheduler.buffered_bytes
-        self.waiting_for_credit = self.inputs.readable and self.pressure.must_wait(held_bytes)
+        must_wait = self.inputs.readable and self.pressure.must_wait(held_bytes)
+        if must_wait is not self.waiting_for_credit:
+            self.waiting_for_credit = must_wait
+            self.waited.turn(on=must_wait)
         if self.waiting_for_credit or not self.inputs.readable:
             return False
         self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))

@@ -13,6 +13,7 @@ is cut off and lives on, and workers of a later generation come upon it.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
@@ -67,6 +68,7 @@ class Generation(Simulation):
             make_worker=recovery.make_worker,
             check=recovery.check,
             generation=number,
+            job=recovery.job,
         )
 
     def begin(self, worker: Worker) -> None:
@@ -281,6 +283,7 @@ class Recovery:
         self.seen: list[Published] = []
         self.generations = 0
         self.zombies: list[Generation] = []
+        self.job = secrets.token_hex(8)
 
     def checkpoints(self, generation: int) -> Checkpoints:
         """What a generation's leader decides its checkpoints with; tests put mutants here."""

@@ -8,6 +8,7 @@ At each tick the invariants of the progress protocol are checked (`Invariants`),
 and then, and again in the same way when it is run again.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class Simulation:
         duplicates: Whether links may deliver a message twice.
         make_coordinator: Makes the coordinator, where the mode has one, from its identity.
         generation: Which run of the job this is.
+        job: Which job; empty: one of its own, for whoever runs a job twice runs two jobs.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class Simulation:
         duplicates: bool = True,
         make_coordinator: Callable[[str], Coordinator] = Coordinator,
         generation: int = 1,
+        job: str = "",
     ) -> None:
         self.seed = seed
         self.generation = generation
         self.tick = 0
         self.published: dict[str, dict[int, Any]] = {}
         self.accumulation = accumulation
+        self.job = job or secrets.token_hex(8)
         self._graph = graph
         self._sources = sources
         self.workers = [self.make(make_worker, index, workers) for index in range(workers)]
@@ -99,7 +103,15 @@ class Simulation:
 
     def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
         """Makes one worker."""
-        return make_worker(self._graph, index, workers, self._sources(), self.accumulation, generation=self.generation)
+        return make_worker(
+            self._graph,
+            index,
+            workers,
+            self._sources(),
+            self.accumulation,
+            generation=self.generation,
+            job=self.job,
+        )
 
     def appoint(self) -> None:
         """Starts a coordinator, assigns the generation to it, and opens all workers' streams to it."""
