@@ -147,6 +147,7 @@ FAULTS: dict[str, Fault] = {
 """What can be done to a run, by name."""
 
 KILL_COORDINATOR = "kill-coordinator"
+"""There is one only in the global modes."""
 
 TAKE_OVER_S = 20.0
 """So long `_kill_twice` waits for its second victim."""
