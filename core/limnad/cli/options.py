@@ -39,9 +39,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
 ]
-Accumulation = Annotated[
-    Literal["local", "none"],
-    typer.Option(help="How progress updates are gathered; `none` is there to compare with."),
+Progress = Annotated[
+    Literal["none", "local", "global", "local+global"],
+    typer.Option(
+        help="How progress updates are gathered: at each worker (`local`), at a coordinator, which is one process more "
+        "(`global`), at both, or not at all.",
+    ),
 ]
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
@@ -142,8 +145,8 @@ Faults = Annotated[
     typer.Option(
         metavar="NAMES",
         # With spaces, so that the lists are wrapped and not cut off.
-        help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, kill-twice, "
-        "freeze-worker, reset, partition, one-way, slow-links`.",
+        help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, "
+        "kill-coordinator, kill-twice, freeze-worker, reset, partition, one-way, slow-links`.",
         show_default="kill-worker, kill-all-workers, kill-agent, reset",
     ),
 ]

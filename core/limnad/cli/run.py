@@ -43,7 +43,7 @@ class RunOptions:
     show: int
     as_json: bool
     port: int
-    accumulation: str
+    progress: str
     checkpointing: Checkpointing | None
     metrics_port: int | None
     environment: Mapping[str, str]
@@ -90,7 +90,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                         function,
                         arguments=options.arguments,
                         workers=options.workers,
-                        accumulation=options.accumulation,
+                        progress=options.progress,
                         checkpointing=checkpointing,
                     )
                     return screen.watch(job)

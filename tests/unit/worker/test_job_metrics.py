@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limnad.cluster import checkpoints as points
-from limnad_proto.v1 import control_pb2, jobs_pb2
 from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import jobs_pb2
 from limnad_worker import job_metrics
 from limnad_worker.job_metrics import CheckpointTimes, JobMetrics, Lag
 
@@ -52,7 +52,7 @@ def test_each_phase_of_a_checkpoint_is_timed() -> None:
         {"stop_us": 1, "markers_us": 4, "stored_bytes": 3},
         {"markers_us": 5, "references_us": 2, "stored_bytes": 2},
     ]
-    view = jobs_pb2.JobView(checkpoint_phases=[control_pb2.CheckpointPhases(**engine) for engine in engines])
+    view = jobs_pb2.JobView(checkpoint_phases=[wire.CheckpointPhases(**engine) for engine in engines])
     begun: tuple[points.Effect, ...] = (points.Open(), points.Begin(1), points.Commit(1, ()))
     for effect, phase in zip(begun, ("opening", "storing", "committing"), strict=True):
         times.saw(effect, view)
