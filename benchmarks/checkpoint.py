@@ -37,12 +37,12 @@ QUIET_S = 8.0
 
 NOTE = (
     "Checkpoint: rows of 32 bytes in a `FrameState` on 2 workers, megabytes a second from the leader's first word to "
-    "the end of the commit. The baseline is redis-py alone with pipelined SETs of the same chunks into the same Redis, "
-    "on this machine over a Unix socket; ours also encodes, names chunks by their digest, and makes a manifest. `halt` "
-    "is how long the slowest worker stood still. The second checkpoint comes after new rows for all keys of 3 of the "
-    "256 key groups. Every 10 s: rows a second of running totals of a million keys over 30 s, with a checkpoint into the "
-    "same Redis every 10 s and without any. Kill: from SIGKILL of a worker to the next epoch that is "
-    "printed; the median of three in a run."
+    "the end of the commit. The baseline is redis-py alone with pipelined SETs of the same chunks into the same "
+    "Redis, on this machine over a Unix socket; ours also encodes, names chunks by their digest, and makes a "
+    "manifest. `halt` is how long the slowest worker stood still. The second checkpoint comes after new rows for all "
+    "keys of 3 of the 256 key groups. Every 10 s: rows a second of running totals of a million keys over 30 s, with a"
+    " checkpoint into the same Redis every 10 s and without any. Kill: from SIGKILL of a worker to the next epoch "
+    "that is printed; the median of three in a run."
 )
 
 

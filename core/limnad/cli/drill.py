@@ -236,6 +236,8 @@ def _faults(options: DrillOptions) -> Sequence[str]:
         raise JobError("the job has no coordinator to kill: give it one with --progress local+global")
     everything = [name for name in FAULTS if not (alone and name == KILL_COORDINATOR)]
     return everything if options.faults == ["all"] else options.faults
+
+
 def _idle(tallies: Mapping[str, Tally]) -> list[str]:
     """The faults that never struck."""
     return [fault for fault, tally in tallies.items() if not tally.times and not tally.failed]

@@ -13,6 +13,7 @@ from limnad.cli.drill import TRIES, DrillOptions, Tally, run_drill
 OPTIONS = DrillOptions(
     run=["job.py"],
     workers=2,
+    progress="local",
     checkpoint_s=1.0,
     store=None,
     faults=["kill-worker", "reset"],
