@@ -171,6 +171,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self._links[link.info.uid] = link
         _LOG.info("agent %d at %s is there, with %d slots", link.info.index, link.info.address, link.info.slots)
         self._keep_spares(link, self._warm)
+        if len(self._usable()) >= self._expected:
+            self._patient_until_s = time.monotonic()  # Who is lost from now on is not waited for.
         async with self._changed:
             self._changed.notify_all()
 

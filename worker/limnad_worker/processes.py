@@ -44,8 +44,10 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Ends it at once."""
-        if self._process.returncode is None:
-            self._process.kill()
+        # Not by `Process.kill`, which looks first whether it has ended, and so takes how it ended from who waits for it.
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class EngineProcess(ChildProcess):
