@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -186,8 +187,8 @@ def test_down_leaves_no_process_and_no_port(tmp_path: Path) -> None:
     assert list(processes_with(str(folder))) == []
     for agent in told["agents"]:
         host, _, port = agent["address"].rpartition(":")
-        with socket.socket() as free:
-            free.bind((host, int(port)))
+        with socket.socket() as probe:
+            assert probe.connect_ex((host, int(port))) == errno.ECONNREFUSED
     assert "limnad cluster up" in limnad("cluster", "status", folder=folder).stderr
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from limnad.timely.progress import Accumulation
 from limnad_proto.channels import listen, make_server
 from limnad_proto.v1 import hosts_pb2, jobs_pb2
 from limnad_worker.archives import Archives
@@ -56,6 +57,7 @@ class Options:
         cache: A folder for archives; None: one of its own for as long as it lives.
         accept_paths: Whether clients of this machine may name a job file instead of an archive.
         metrics_port: Where the leader serves metrics for Prometheus; 0: any; None: nowhere.
+        progress: How jobs that do not say it gather their progress updates.
     """
 
     index: int = 0
@@ -74,6 +76,7 @@ class Options:
     cache: Path | None = None
     accept_paths: bool = False
     metrics_port: int | None = None
+    progress: Accumulation = Accumulation.LOCAL
 
 
 class Agent:
@@ -135,6 +138,7 @@ class Agent:
             warm=options.warm,
             spares=options.spares,
             gather_s=options.gather_s,
+            progress=options.progress,
         )
         books = Books(options.store, info.uid) if options.store else None
         archives = Archives(self._cache, books)

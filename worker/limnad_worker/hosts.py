@@ -19,6 +19,7 @@ import grpc
 
 from limnad.cluster import leader
 from limnad.cluster.placement import HostLoad, place, usable
+from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, control_pb2_grpc, hosts_pb2_grpc
 from limnad_proto.v1 import hosts_pb2 as wire
 from limnad_worker.archives import Archives, read_pieces
@@ -114,6 +115,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         warm: How many warm engines a new host begins with: a start takes half a second, taking one over nothing.
         spares: How many are kept there beside those that work.
         gather_s: How long to wait for those agents before jobs are started without them.
+        progress: How jobs that do not say it gather their progress updates.
     """
 
     def __init__(
@@ -126,8 +128,10 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         warm: int,
         spares: int,
         gather_s: float = GATHER_S,
+        progress: Accumulation = Accumulation.LOCAL,
     ) -> None:
         self.host = host
+        self.progress = progress
         self._build = build
         self._welcome = wire.Welcome(uid=uid)
         self._open = False
@@ -245,6 +249,11 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
                     async with asyncio.timeout(left_s if left_s > 0 else None):
                         await self._changed.wait()
         return sum(host.slots for host in self._usable())
+
+    async def complete(self) -> None:
+        """Waits until all expected agents are there, however long that takes."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._usable()) >= self._expected)
 
     @property
     def _enough(self) -> bool:

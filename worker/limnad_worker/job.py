@@ -129,7 +129,7 @@ class Job:
         if not self.workers:
             self.workers = await self._source.gathered()
             self.on_change()
-        accumulation = Accumulation(self.request.progress or "local")
+        accumulation = Accumulation(self.request.progress or self._source.progress)
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self.past is None:
             self.generation += 1

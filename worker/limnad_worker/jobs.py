@@ -143,7 +143,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         hosts = self._leader.hosts
         if request.gathered:
-            await hosts.gathered()
+            await hosts.complete()
         return jobs_pb2.ClusterView(
             agents=[
                 jobs_pb2.AgentView(

@@ -44,7 +44,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Ends it at once."""
-        # Not by `Process.kill`, which looks first whether it has ended, and so takes how it ended from who waits for it.
+        # Not by `Process.kill`, which looks first whether it has ended: how it ended is then lost to who waits.
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from limnad.errors import ClusterError
+from limnad.timely.progress import Accumulation
 from limnad_worker.agent import Options
 from limnad_worker.hosts import GATHER_S
 
@@ -71,6 +72,11 @@ class Settings(BaseSettings):
         0, ge=0, description="How many agents to wait for before the first jobs; 0: as many as --peers."
     )
     gather: float = Field(GATHER_S, ge=0, description="Seconds after which jobs are started without some of them.")
+    progress: Literal["none", "local", "global", "local+global"] = Field(
+        "local",
+        description="How jobs that do not say it gather their progress updates: `global` and `local+global` give each "
+        "a coordinator, which is one process more.",
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
     )
@@ -137,6 +143,7 @@ class Settings(BaseSettings):
             store=self.store,
             cache=self.cache,
             metrics_port=self.metrics_port,
+            progress=Accumulation(self.progress),
         )
 
 

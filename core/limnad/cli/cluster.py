@@ -53,6 +53,9 @@ def up(
         str, typer.Option(metavar="URL", help="Where jobs, archives and checkpoints are kept; without, in memory only.")
     ] = "",
     memory: Annotated[str, typer.Option(metavar="SIZE", help="As for `limnad worker`: a limit for each engine.")] = "",
+    coordinator: Annotated[
+        bool, typer.Option("--coordinator", help="Gather jobs' progress updates at a coordinator: a process more each.")
+    ] = False,
     port: Annotated[int, typer.Option(help="Where the leader listens on loopback; 0: anywhere.")] = 0,
     grace: Annotated[float, typer.Option(help="Seconds for last checkpoints when it is taken down.")] = 20.0,
 ) -> None:
@@ -66,6 +69,7 @@ def up(
     flags = ["--slots", str(slots), "--grace", str(grace), "--gather", str(START_S)]
     flags += ["--store", _absolute(store)] if store else []
     flags += ["--memory", memory] if memory else []
+    flags += ["--progress", "local+global"] if coordinator else []
     state = ClusterState(_free_addresses(workers, port), flags, grace)
     state.write(folder)
     held.close()
@@ -96,13 +100,20 @@ def up(
 
 
 @app.command()
-def status(folder: Folder, output: Output = "table") -> None:
+def status(
+    folder: Folder,
+    output: Output = "table",
+    wait: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Wait so long until all agents are there."),
+    ] = None,
+) -> None:
     """Show the agents of this machine's cluster."""
     from limnad.client import Client
 
     state = _running(folder)
     with Client(state.addresses[0]) as client:
-        seen = client.cluster()
+        seen = client.cluster(wait)
     pids = dict(zip(state.addresses, state.pids, strict=False))
     rows = [{**asdict(agent), "pid": pids.get(agent.address)} for agent in seen.agents]
     if output == "json":

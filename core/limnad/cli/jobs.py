@@ -70,6 +70,7 @@ def submit(
     checkpoint_epochs: options.CheckpointEpochs = None,
     keep: options.Keep = None,
     delivery: options.Delivery = "eager",
+    progress: options.ProgressOfJob = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep no checkpoints.")] = False,
     wait: Wait = False,
     request_id: Annotated[
@@ -96,6 +97,7 @@ def submit(
             function,
             arguments=options.pairs(arg or [], "-a KEY=VALUE"),
             workers=workers,
+            progress=progress or "",
             checkpointing=checkpointing,
             root=root,
             ephemeral=ephemeral,

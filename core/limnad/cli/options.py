@@ -40,11 +40,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
 ]
+Mode = Literal["none", "local", "global", "local+global"]
 Progress = Annotated[
-    Literal["none", "local", "global", "local+global"],
+    Mode,
     typer.Option(
         help="How progress updates are gathered: at each worker (`local`), at a coordinator, which is one process more "
         "(`global`), at both, or not at all.",
+    ),
+]
+ProgressOfJob = Annotated[
+    Mode | None,
+    typer.Option(
+        help="How progress updates are gathered; see `limnad run --help`.", show_default="as the cluster does"
     ),
 ]
 

@@ -140,6 +140,11 @@ def engines_of(agent: int) -> list[int]:
     return list(_named(agent, WORKER))
 
 
+def coordinators_of(agent: int) -> list[int]:
+    """The process ids of an agent's coordinators."""
+    return list(_named(agent, COORDINATOR))
+
+
 def _named(agent: int, name: str) -> Iterator[int]:
     return (pid for pid in _children(agent) if _name(pid).startswith(name))
 

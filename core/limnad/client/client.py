@@ -45,7 +45,7 @@ class Client:
         *,
         arguments: Mapping[str, object] | None = None,
         workers: int = 0,
-        progress: str = "local",
+        progress: str = "",
         checkpointing: Checkpointing | None = None,
         root: str | None = None,
         upload: bool = True,
@@ -59,7 +59,8 @@ class Client:
             function: The function in it that describes the flow.
             arguments: For that function; given as text, they take the types of its parameters.
             workers: How many; 0: as many as the cluster has slots.
-            progress: How progress updates are gathered: ``"none"``, ``"local"``, ``"global"`` or ``"local+global"``.
+            progress: How progress updates are gathered: ``"none"``, ``"local"``, ``"global"`` or ``"local+global"``;
+                empty: as the cluster does.
             checkpointing: How it survives the loss of workers. None: by checkpoints in the cluster's store, if it has
                 one; else a worker that is lost ends the job.
             root: The folder with all that the job imports; None: the job file is all.
