@@ -18,6 +18,7 @@ def main() -> None:
     agent.add_argument("--workers", type=int, required=True)
     agent.add_argument("--host", default="127.0.0.1")
     agent.add_argument("--port", type=int, default=0)
+    agent.add_argument("--ui-port", type=int, help="serve the web page there; 0: anywhere; without it there is none")
     agent.add_argument("--announce-fd", type=int, help="where to write the address, as a line of JSON")
     agent.add_argument("--until-stdin-ends", action="store_true", help="stop when standard input ends")
     engine = commands.add_parser("engine", help="run one worker of one job")
@@ -35,6 +36,7 @@ def main() -> None:
 async def _agent(options: argparse.Namespace) -> int:
     from limnad_worker.agent import Agent
     from limnad_worker.jobs import JobService
+    from limnad_worker.page import Page
 
     agent = Agent(options.workers, options.host)
     stopped = asyncio.Event()
@@ -46,12 +48,28 @@ async def _agent(options: argparse.Namespace) -> int:
     except RuntimeError:
         _announce(options, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
         return 1
-    _announce(options, address=agent.address)
+    page = Page(lambda: [job.snapshot() for job in agent.jobs.values()])
+    ui = {}
+    if options.ui_port is not None:
+        try:
+            ui["ui"] = await page.start(options.host, options.ui_port)
+        except (OSError, ValueError) as error:
+            await agent.stop()
+            _announce(options, error=_no_page(options, error))
+            return 1
+    _announce(options, address=agent.address, **ui)
     if options.until_stdin_ends:
         loop.add_reader(sys.stdin.fileno(), stopped.set)
     await stopped.wait()
+    await page.stop()
     await agent.stop()
     return 0
+
+
+def _no_page(options: argparse.Namespace, error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"port {options.ui_port} for the page on {options.host} is taken: choose another --ui-port, or 0 for any"
 
 
 def _announce(options: argparse.Namespace, **news: str) -> None:

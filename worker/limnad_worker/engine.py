@@ -23,6 +23,7 @@ from limnad.connectors.hand import HandReader
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
+from limnad.timely.graph import StageKind
 from limnad.timely.progress import Accumulation
 from limnad.timely.snapshot import Part
 from limnad_proto.v1 import control_pb2 as wire
@@ -37,6 +38,9 @@ from limnad_worker.writer import Writer, Written
 
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
+
+FRONTIER_TIMES = 3
+"""How many times of a stage's frontier are told: enough to see where it stands."""
 
 EPOCH_INTERVAL_S = 0.005
 """How often at most an engine that sleeps between its callbacks tells that an epoch is complete: finding the first one
@@ -346,6 +350,7 @@ class Engine:
                     batches_in=counters.batches_in,
                     notifications=counters.notifications,
                     busy_us=counters.busy_ns // 1000,
+                    queued_bytes=counters.queued_bytes,
                 )
                 for counters in machine.scheduler.counters
             ],
@@ -357,6 +362,10 @@ class Engine:
             if frontier:
                 status.probes[probe] = frontier[0][0]
         status.frontiers_known = machine.scheduler.notifying
+        status.epochs_opened = machine.scheduler.epochs_opened
+        for stage, told in zip(machine.graph.stages, status.stages, strict=True):
+            frontier = None if stage.is_system else machine.frontier_at(stage)
+            told.frontier.extend(wire.Time(coordinates=least) for least in (frontier or ())[:FRONTIER_TIMES])
         self._control.send(status=status)
 
 
@@ -366,6 +375,8 @@ def _sooner(first_s: float | None, second_s: float | None) -> float | None:
 
 
 def _describe(built: BuiltFlow) -> wire.Built:
+    loops = built.graph.contexts
+    position = {loop: index for index, loop in enumerate(loops)}
     return wire.Built(
         fingerprint=built.fingerprint(),
         graph=built.graph.fingerprint(),
@@ -375,9 +386,20 @@ def _describe(built: BuiltFlow) -> wire.Built:
                 label=stage.label,
                 kind=stage.kind.value,
                 loop=stage.context.name if stage.context else "",
+                home=position[stage.home] if stage.home else None,
             )
             for stage in built.graph.stages
         ],
+        connectors=[
+            wire.ConnectorInfo(
+                source=edge.source.index,
+                target=edge.target.index,
+                partition=edge.partition.describe() if edge.partition else "",
+                feedback=edge.source.kind is StageKind.FEEDBACK,
+            )
+            for edge in built.graph.connectors
+        ],
+        loops=[wire.LoopInfo(name=loop.name, parent=position[loop.parent] if loop.parent else None) for loop in loops],
         inputs=built.hand_fed,
         outputs=[wire.OutputInfo(name=name) for name in built.outputs],
         probes=[probe.name for probe in built.probes],

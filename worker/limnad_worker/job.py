@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from limnad.cluster import leader
@@ -23,6 +24,7 @@ from limnad.store import LostState, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker import history
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
@@ -83,7 +85,7 @@ class Job:
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name)
+        self.view = jobs_pb2.JobView(job=name, title=_title(request), submitted_s=time.time())
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -244,6 +246,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                history.restarted(self.view, failure.summary)
                 self._source.keep(self._restart())
                 return
             failure = verdict
@@ -265,7 +268,12 @@ class Job:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
             self.view.failure.CopyFrom(
-                wire.Failed(summary=failure.summary, traceback=failure.traceback, fault=failure.fault.value)
+                wire.Failed(
+                    summary=failure.summary,
+                    traceback=failure.traceback,
+                    stage=failure.stage,
+                    fault=failure.fault.value,
+                )
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
@@ -312,6 +320,7 @@ class Job:
         """
         await self.checkpoint()
         if workers != self.workers:
+            history.restarted(self.view, f"it was rescaled from {self.workers} workers to {workers}.")
             self.workers = workers
             await self._restart()
         async with self.changed:
@@ -397,6 +406,8 @@ class Job:
             self.view.inputs.extend(built.inputs)
             self.view.outputs.extend(built.outputs)
             self.view.probes.extend(built.probes)
+            self.view.connectors.extend(built.connectors)
+            self.view.loops.extend(built.loops)
 
     async def notify(self) -> None:
         """Wakes whoever waits for news."""
@@ -448,5 +459,10 @@ class Refused(Exception):
     """What a client asked for cannot be had; says why."""
 
 
+def _title(request: jobs_pb2.SubmitRequest) -> str:
+    file = PurePath(request.path).name
+    return file if request.function in ("", "job") else f"{file}:{request.function}"
+
+
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:
-    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback)
+    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback, failed.stage)

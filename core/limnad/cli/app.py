@@ -61,6 +61,12 @@ def run(
     show: Annotated[int, typer.Option(help="How many rows of each output and epoch to print; 0: none.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
     port: Annotated[int, typer.Option(help="Where the agent listens on loopback; 0: anywhere.")] = 0,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")
+    ] = False,
+    ui_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="The page's port (and --ui); by default any that is free.")
+    ] = None,
     accumulation: Annotated[
         str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
     ] = "local",
@@ -111,6 +117,7 @@ def run(
         show=show,
         as_json=json,
         port=port,
+        ui_port=0 if ui and ui_port is None else ui_port,
         accumulation=accumulation,
         checkpointing=checkpointing,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
@@ -43,6 +44,7 @@ class RunOptions:
     show: int
     as_json: bool
     port: int
+    ui_port: int | None
     accumulation: str
     checkpointing: Checkpointing | None
 
@@ -69,10 +71,14 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
     """Runs the job; with checkpoints also when its agent dies, which starts workers but is one process like them."""
     checkpointing = options.checkpointing
     lost = 0
+    ui_port = options.ui_port
     while True:
         try:
-            with LocalCluster(options.workers, options.port, output=subprocess.PIPE) as cluster:
+            with LocalCluster(options.workers, options.port, subprocess.PIPE, ui_port) as cluster:
                 screen.follow_prints(*cluster.streams)
+                if cluster.ui is not None and not lost:
+                    screen.say(f"the run's page: {cluster.ui}")
+                    ui_port = urlsplit(cluster.ui).port  # The page that is open now finds the next agent, too.
                 with Client(cluster.address) as client:
                     job = client.submit(
                         path,

@@ -26,9 +26,14 @@ class LocalCluster:
 
     It ends with this object (`stop`), and also if this process dies: the agent watches the pipe to its standard input.
 
+    Attributes:
+        address: Where the agent listens.
+        ui: The web page's URL, if there is one.
+
     Args:
         workers: How many engines.
         port: Where the agent listens on loopback; 0: anywhere.
+        ui_port: Where the web page is served on loopback; 0: anywhere; None: nowhere.
         output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
 
     Raises:
@@ -36,7 +41,7 @@ class LocalCluster:
         ClusterError: The agent did not start.
     """
 
-    def __init__(self, workers: int, port: int = 0, output: int | None = None) -> None:
+    def __init__(self, workers: int, port: int = 0, output: int | None = None, ui_port: int | None = None) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
         announced, announce = os.pipe()
@@ -46,6 +51,7 @@ class LocalCluster:
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
                     *("--announce-fd", str(announce), "--until-stdin-ends"),
+                    *(() if ui_port is None else ("--ui-port", str(ui_port))),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -61,6 +67,7 @@ class LocalCluster:
             self.stop()
             raise ClusterError(news["error"])
         self.address: str = news["address"]
+        self.ui: str | None = news.get("ui")
 
     @property
     def pid(self) -> int:

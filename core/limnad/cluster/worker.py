@@ -16,7 +16,7 @@ from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
 from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, Marker, Progress, Publish
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
-from limnad.timely.graph import LogicalGraph, StageKind
+from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
@@ -296,9 +296,12 @@ class Worker:
 
         Empty: nothing can arrive any more. None: nothing is known before every worker has been heard.
         """
+        return self.frontier_at(self.graph.stage(stage_name))
+
+    def frontier_at(self, stage: Stage) -> list[Timestamp] | None:
+        """See `frontier`."""
         if not self.scheduler.notifying:
             return None
-        stage = self.graph.stage(stage_name)
         inputs = self.graph.inputs[stage.index]
         locations = [edge.index for edge in inputs] or [self.locations.of_stage(stage)]
         return sorted({time for location in locations for time in self.view.implied[location].frontier})

@@ -64,13 +64,14 @@ class Parcel:
 
 @dataclass(slots=True)
 class StageCounters:
-    """What went through one stage on one worker."""
+    """What went through one stage on one worker, and what waits for it there."""
 
     rows_in: int = 0
     rows_out: int = 0
     batches_in: int = 0
     notifications: int = 0
     busy_ns: int = 0
+    queued_bytes: int = 0
 
 
 class Scheduler:
@@ -156,13 +157,17 @@ class Scheduler:
         """A batch has arrived on a connector; its sender has counted it."""
         place = (connector, time)
         bytes_held = size_bytes(batch) if size is None else size
-        self.queued_bytes += bytes_held
+        self._queued(connector, bytes_held)
         queue = self.queues.get(place)
         if queue is None:
             self.queues[place] = [(batch, bytes_held)]
             heappush(self._ready, (time, self._ranks[connector], connector))
         else:
             queue.append((batch, bytes_held))
+
+    def _queued(self, connector: int, change_bytes: int) -> None:
+        self.queued_bytes += change_bytes
+        self.counters[self.graph.connectors[connector].target.index].queued_bytes += change_bytes
 
     def hold(self, stage: Stage, epoch: int) -> None:
         """An input takes a capability for an epoch, before it gives up an earlier one."""
@@ -236,7 +241,7 @@ class Scheduler:
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
         self._receive(connector, time, [batch for batch, _ in batches[:taken]])
-        self.queued_bytes -= sum(size for _, size in batches[:taken])
+        self._queued(connector_index, -sum(size for _, size in batches[:taken]))
         self.progress.add(connector_index, time, -taken)
 
     def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:

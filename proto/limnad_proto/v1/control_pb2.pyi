@@ -90,32 +90,58 @@ class Argument(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Built(_message.Message):
-    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph")
+    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph", "connectors", "loops")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
+    CONNECTORS_FIELD_NUMBER: _ClassVar[int]
+    LOOPS_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     stages: _containers.RepeatedCompositeFieldContainer[StageInfo]
     inputs: _containers.RepeatedScalarFieldContainer[str]
     outputs: _containers.RepeatedCompositeFieldContainer[OutputInfo]
     probes: _containers.RepeatedScalarFieldContainer[str]
     graph: str
-    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ...) -> None: ...
+    connectors: _containers.RepeatedCompositeFieldContainer[ConnectorInfo]
+    loops: _containers.RepeatedCompositeFieldContainer[LoopInfo]
+    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopInfo, _Mapping]]] = ...) -> None: ...
 
 class StageInfo(_message.Message):
-    __slots__ = ("name", "label", "kind", "loop")
+    __slots__ = ("name", "label", "kind", "loop", "home")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     name: str
     label: str
     kind: str
     loop: str
-    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., kind: _Optional[str] = ..., loop: _Optional[str] = ...) -> None: ...
+    home: int
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., kind: _Optional[str] = ..., loop: _Optional[str] = ..., home: _Optional[int] = ...) -> None: ...
+
+class LoopInfo(_message.Message):
+    __slots__ = ("name", "parent")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parent: int
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[int] = ...) -> None: ...
+
+class ConnectorInfo(_message.Message):
+    __slots__ = ("source", "target", "partition", "feedback")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    source: int
+    target: int
+    partition: str
+    feedback: bool
+    def __init__(self, source: _Optional[int] = ..., target: _Optional[int] = ..., partition: _Optional[str] = ..., feedback: _Optional[bool] = ...) -> None: ...
 
 class OutputInfo(_message.Message):
     __slots__ = ("name", "printed")
@@ -134,7 +160,7 @@ class Start(_message.Message):
     def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known")
+    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "epochs_opened")
     class ProbesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +178,7 @@ class Status(_message.Message):
     DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     FRONTIERS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_OPENED_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     queued_bytes: int
     in_flight_bytes: int
@@ -162,21 +189,32 @@ class Status(_message.Message):
     data_bytes: int
     probes: _containers.ScalarMap[str, int]
     frontiers_known: bool
-    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ...) -> None: ...
+    epochs_opened: int
+    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., epochs_opened: _Optional[int] = ...) -> None: ...
 
 class StageCounters(_message.Message):
-    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us")
+    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier")
     ROWS_IN_FIELD_NUMBER: _ClassVar[int]
     ROWS_OUT_FIELD_NUMBER: _ClassVar[int]
     BATCHES_IN_FIELD_NUMBER: _ClassVar[int]
     NOTIFICATIONS_FIELD_NUMBER: _ClassVar[int]
     BUSY_US_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRONTIER_FIELD_NUMBER: _ClassVar[int]
     rows_in: int
     rows_out: int
     batches_in: int
     notifications: int
     busy_us: int
-    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ...) -> None: ...
+    queued_bytes: int
+    frontier: _containers.RepeatedCompositeFieldContainer[Time]
+    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., frontier: _Optional[_Iterable[_Union[Time, _Mapping]]] = ...) -> None: ...
+
+class Time(_message.Message):
+    __slots__ = ("coordinates",)
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    coordinates: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, coordinates: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "epoch", "encoding", "payload", "rows")

@@ -72,7 +72,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "connectors", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,12 @@ class JobView(_message.Message):
     CHECKPOINT_HALTED_US_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_STORED_US_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONNECTORS_FIELD_NUMBER: _ClassVar[int]
+    LOOPS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    RESTART_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_S_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: JobState
     failure: _control_pb2.Failed
@@ -115,7 +121,41 @@ class JobView(_message.Message):
     checkpoint_halted_us: int
     checkpoint_stored_us: int
     checkpoint_bytes: int
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ...) -> None: ...
+    connectors: _containers.RepeatedCompositeFieldContainer[_control_pb2.ConnectorInfo]
+    loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
+    checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointInfo]
+    restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
+    title: str
+    submitted_s: float
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., connectors: _Optional[_Iterable[_Union[_control_pb2.ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
+
+class CheckpointInfo(_message.Message):
+    __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    HALTED_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    at_s: float
+    generation: int
+    halted_us: int
+    stored_us: int
+    stored_bytes: int
+    dropped: str
+    def __init__(self, checkpoint: _Optional[int] = ..., at_s: _Optional[float] = ..., generation: _Optional[int] = ..., halted_us: _Optional[int] = ..., stored_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., dropped: _Optional[str] = ...) -> None: ...
+
+class RestartInfo(_message.Message):
+    __slots__ = ("at_s", "reason", "generation")
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    at_s: float
+    reason: str
+    generation: int
+    def __init__(self, at_s: _Optional[float] = ..., reason: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
     __slots__ = ("job", "outputs", "from_epochs")
