@@ -8,6 +8,11 @@ import json
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limnad_worker.agent import Agent
+    from limnad_worker.page import Page
 
 
 def main() -> None:
@@ -36,7 +41,6 @@ def main() -> None:
 async def _agent(options: argparse.Namespace) -> int:
     from limnad_worker.agent import Agent
     from limnad_worker.jobs import JobService
-    from limnad_worker.page import Page
 
     agent = Agent(options.workers, options.host)
     stopped = asyncio.Event()
@@ -48,22 +52,30 @@ async def _agent(options: argparse.Namespace) -> int:
     except RuntimeError:
         _announce(options, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
         return 1
-    page = Page(lambda: [job.snapshot() for job in agent.jobs.values()])
-    ui = {}
-    if options.ui_port is not None:
-        try:
-            ui["ui"] = await page.start(options.host, options.ui_port)
-        except (OSError, ValueError) as error:
-            await agent.stop()
-            _announce(options, error=_no_page(options, error))
-            return 1
-    _announce(options, address=agent.address, **ui)
+    try:
+        page = await _open_page(agent, options)
+    except (OSError, ValueError) as error:
+        _announce(options, error=_no_page(options, error))
+        await agent.stop()
+        return 1
+    _announce(options, address=agent.address, **({"ui": page.url} if page else {}))
     if options.until_stdin_ends:
         loop.add_reader(sys.stdin.fileno(), stopped.set)
     await stopped.wait()
-    await page.stop()
+    if page is not None:
+        await page.stop()
     await agent.stop()
     return 0
+
+
+async def _open_page(agent: Agent, options: argparse.Namespace) -> Page | None:
+    if options.ui_port is None:
+        return None
+    from limnad_worker.page import Page  # its HTTP server takes a while to import
+
+    page = Page(lambda: [job.snapshot() for job in agent.jobs.values()])
+    await page.start(options.host, options.ui_port)
+    return page
 
 
 def _no_page(options: argparse.Namespace, error: Exception) -> str:

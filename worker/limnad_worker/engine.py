@@ -25,6 +25,7 @@ from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.graph import StageKind
 from limnad.timely.progress import Accumulation
+from limnad.timely.scheduler import VertexFailure
 from limnad.timely.snapshot import Part
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
@@ -140,6 +141,13 @@ class Engine:
         for early in self._early:
             self._arrived(machine, early)
         self._carry_out(machine)
+        try:
+            self._loop_for_ever(machine)
+        except VertexFailure:
+            self._send_status(machine)  # How far it came helps to find out why.
+            raise
+
+    def _loop_for_ever(self, machine: Worker) -> None:
         told_finished = False
         while True:
             self._drain(machine)

@@ -4,8 +4,8 @@
     GET /api/jobs                  the list                 GET /api/events              the same, whenever it changes
     GET /api/jobs/NAME             a job                    GET /api/jobs/NAME/events    likewise
 
-What is under ``/api`` needs the token, if there is one: a browser that opens a page cannot send a header, so the page is
-open and asks for it.
+What is under ``/api`` needs the token, if there is one: a browser that opens a page cannot send a header, so the page
+is open and asks for it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,11 @@ class Page:
 
     Args:
         jobs: The views of all jobs that there are, now.
-        authorised: Whether the value of a request's Authorization header (None: it has none) opens the data; None: there
-            is no token, which is for loopback only.
+        authorised: Whether the value of a request's Authorization header (None: it has none) opens the data; None:
+            there is no token, which is for loopback only.
+
+    Attributes:
+        url: Where it is, once it listens.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Page:
         self._stopping = asyncio.Event()
         self._readers = 0
         self._host = ""
+        self.url = ""
         application = web.Application(middlewares=[self._guard])
         application.add_routes(
             [
@@ -87,8 +91,8 @@ class Page:
         self._files = {path.relative_to(_STATIC).as_posix(): path.read_bytes() for path in _STATIC.rglob("*.*")}
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S, handle_signals=False)
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
-        """Listens; returns the page's URL.
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listens.
 
         Args:
             host: The interface.
@@ -105,7 +109,7 @@ class Page:
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=tls)
         await site.start()
-        return f"{'https' if tls else 'http'}://{_bracketed(host)}:{self._runner.addresses[0][1]}/"
+        self.url = f"{'https' if tls else 'http'}://{_bracketed(host)}:{self._runner.addresses[0][1]}/"
 
     async def stop(self) -> None:
         """Tells readers how things ended, then hangs up."""

@@ -6,6 +6,8 @@ import { Follower, token } from "./source.js";
 import { jobView, listView, missingView, tokenView } from "./views.js";
 import { html, render } from "./vendor/lit-html.js";
 
+const LEAST_SCALE = 0.72;
+
 const main = document.querySelector("#main");
 const link = document.querySelector("#link");
 
@@ -64,6 +66,9 @@ const SAID = {
 
 function draw() {
   render(view(), main);
+  // A picture is made smaller to fit, but not so small that nobody can read it: then it scrolls.
+  const drawing = main.querySelector(".graph");
+  if (drawing) drawing.style.minWidth = `${Math.round(LEAST_SCALE * drawing.viewBox.baseVal.width)}px`;
   main.classList.toggle("stale", page.content !== null && (page.state === "lost" || page.state === "ended"));
   link.className = `link ${page.state}`;
   render(html`<span class="dot" aria-hidden="true"></span>${SAID[page.state]}`, link);

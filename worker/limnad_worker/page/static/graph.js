@@ -44,7 +44,7 @@ export class GraphView {
         height=${Math.ceil(height)} role="group" aria-label="Dataflow graph of ${job.job}">
       <defs>
         ${["", "loop"].map((kind) => svg`<marker id="arrow${kind}" class="arrow ${kind}" viewBox="0 0 8 8" refX="7" refY="4"
-          markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0.5 8,4 0,7.5z"/></marker>`)}
+          markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0.5 8,4 0,7.5z"/></marker>`)}
       </defs>
       ${outerFirst.map((index) => drawLoop(job, index, loops[index]))}
       ${job.connectors.map((edge, index) => drawEdge(job, edge, connectors[index], rates))}
@@ -84,7 +84,7 @@ function drawEdge(job, edge, place, rates) {
 
 function drawLabel(edge, place) {
   if (!edge.partition || place === null) return nothing;
-  return svg`<text class="partition" x=${place.x} y=${place.y + 4} text-anchor="middle">${cut(edge.partition, LABEL_CHARACTERS)}<title>${edge.partition}</title></text>`;
+  return svg`<text class="partition" x=${place.x} y=${place.y + 4} >${cut(edge.partition, LABEL_CHARACTERS)}<title>${edge.partition}</title></text>`;
 }
 
 function drawStage(job, stage, index, place, rates, chosen) {

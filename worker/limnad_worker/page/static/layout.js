@@ -7,11 +7,12 @@
 //
 // Pure: the same graph gives the same picture. All sizes in CSS pixels.
 
-export const STAGE = { width: 208, height: 68 };
+export const STAGE = { width: 220, height: 68 };
 const PILL = { ingress: { width: 56, height: 22 }, egress: { width: 56, height: 22 }, feedback: { width: 78, height: 22 } };
 const ROW_GAP = 44;
 const COLUMN_GAP = 26;
 const LANE_WIDTH = 14;
+const LABEL_GAP = 9;
 const BOX_PADDING = 26;
 const MARGIN = 14;
 const ORDER_SWEEPS = 12;
@@ -84,6 +85,10 @@ class Level {
     this.chains = this.forward.map((edge) => this.chain(edge));
     this.links = this.chains.flatMap(links);
     orderRows(this.rows, this.links);
+    placeColumns(this.rows, this.links);
+    // Only now is it known in which order edges come to a stage; that moves the stage a little.
+    this.shifts = spread(this.edges, this.graph);
+    for (const link of this.links) shiftPorts(link, this.shifts);
     placeColumns(this.rows, this.links);
     this.placeLanes();
     this.placeRows();
@@ -169,13 +174,12 @@ class Level {
       if (item.level) item.level.draw(picture, corner.x, corner.y, depth + 1);
       else picture.stages[item.stage] = { ...corner, width: item.width, height: item.height };
     }
-    const entries = spread(this.edges, this.graph);
-    for (const chain of this.chains) picture.connectors[chain.edge.index] = this.drawChain(chain, dx, dy, entries);
-    for (const lane of this.lanes) this.drawLane(lane, picture, dx, dy, entries);
+    for (const chain of this.chains) picture.connectors[chain.edge.index] = this.drawChain(chain, dx, dy);
+    for (const lane of this.lanes) this.drawLane(lane, picture, dx, dy);
   }
 
-  drawChain({ edge, upper, lower, between, upperPort, lowerPort }, dx, dy, entries) {
-    const shift = entries.get(edge) ?? 0;
+  drawChain({ edge, upper, lower, between, upperPort, lowerPort }, dx, dy) {
+    const shift = this.shifts.get(edge) ?? 0;
     const points = [{ x: upper.x + upperPort + (edge.turned ? shift : 0), y: upper.y + upper.height / 2 }];
     for (const dummy of between) {
       const band = this.bands[dummy.rank];
@@ -183,13 +187,13 @@ class Level {
     }
     points.push({ x: lower.x + lowerPort + (edge.turned ? 0 : shift), y: lower.y - lower.height / 2 });
     const placed = points.map((point) => ({ x: point.x + dx, y: point.y + dy }));
-    // A label stands beside the end of the last bend.
+    // A label stands beside the last bend.
     const [before, end] = placed.slice(-2);
     if (edge.turned) placed.reverse();
-    return { path: curve(placed), x: (before.x + end.x) / 2, y: (before.y + end.y) / 2 };
+    return { path: curve(placed), x: (before.x + end.x) / 2 + LABEL_GAP, y: (before.y + end.y) / 2 };
   }
 
-  drawLane(lane, picture, dx, dy, entries) {
+  drawLane(lane, picture, dx, dy) {
     const pill = lane.item;
     const x = pill.x + dx;
     for (const edge of lane.into) {
@@ -209,7 +213,7 @@ class Level {
     for (const edge of lane.outOf) {
       const { target } = edge;
       if (target.rank === undefined) continue;
-      const endX = target.x + edge.to + (entries.get(edge) ?? 0) + dx;
+      const endX = target.x + edge.to + (this.shifts.get(edge) ?? 0) + dx;
       const endY = target.y - target.height / 2 + dy;
       const turnY = this.bands[target.rank].top + dy;
       const startY = pill.y - pill.height / 2 + dy;
@@ -302,10 +306,18 @@ function links({ edge, upper, lower, between, upperPort, lowerPort }) {
     edge,
     upper: items[index],
     lower: item,
+    first: index === 0,
+    last: item === lower,
     upperPort: index ? 0 : upperPort,
     lowerPort: item === lower ? lowerPort : 0,
     weight: (items[index].kind === "dummy") + (item.kind === "dummy") ? 4 : 1,
   }));
+}
+
+function shiftPorts(link, shifts) {
+  const shift = shifts.get(link.edge) ?? 0;
+  if (link.edge.turned && link.first) link.upperPort += shift;
+  if (!link.edge.turned && link.last) link.lowerPort += shift;
 }
 
 /** Sorts each row by where its neighbours are (barycenters), up and down, and keeps the order with fewest crossings. */
@@ -414,7 +426,9 @@ function spread(edges, graph) {
   }
   const shifts = new Map();
   for (const several of into.values()) {
-    several.sort((one, two) => one.source.x + one.from - two.source.x - two.from);
+    // What comes back comes from the right.
+    const place = (edge) => (edge.source.kind === "feedback" ? Infinity : edge.source.x + edge.from);
+    several.sort((one, two) => (place(one) < place(two) ? -1 : place(one) > place(two) ? 1 : one.index - two.index));
     const step = Math.min(34, several[0].target.width / (several.length + 1));
     several.forEach((edge, index) => shifts.set(edge, (index - (several.length - 1) / 2) * step));
   }

@@ -6,7 +6,8 @@ import { ago, bytes, clock, duration, frontier, plural, rate, short, whole } fro
 
 const EPOCHS_SHOWN = 8;
 const HISTORY_SHOWN = 8;
-const ENDED = ["finished", "failed", "cancelled"];
+const BARS_SHOWN = 50;
+const ENDED = { finished: "has finished", failed: "has failed", cancelled: "was cancelled" };
 
 export const jobAddress = (name) => `#/jobs/${encodeURIComponent(name)}`;
 
@@ -44,7 +45,7 @@ function jobRow(job, rates, now) {
   </tr>`;
 }
 
-const epochText = (job) => (job.epoch === null ? (ENDED.includes(job.state) ? whole(job.epochs_opened) : "–") : whole(job.epoch));
+const epochText = (job) => (job.epoch !== null ? whole(job.epoch) : job.state === "finished" ? whole(job.epochs_opened) : "–");
 
 function emptyList() {
   return html`<h1 tabindex="-1">Jobs</h1>
@@ -78,11 +79,11 @@ export function tokenView(wrong, submit) {
 export function jobView(job, rates, graph, chosen) {
   if (job === null) return loading();
   return html`
-    <nav class="crumbs" aria-label="Where this is"><a href="#/">Jobs</a><span aria-hidden="true">/</span></nav>
+    <nav class="crumbs" aria-label="Where this is"><a href="#/"><span aria-hidden="true">← </span>All jobs</a></nav>
     <div class="title"><h1 tabindex="-1">${job.job}</h1>${badge(job.state)}
-      <p class="dim">${job.title} · ${plural(job.width, "worker")} · submitted <time title=${clock(job.submitted_s)}>${ago(job.submitted_s, job.now_s)}</time></p>
+      <p class=${job.state === "recovering" ? "warn" : "dim"}>${job.state === "recovering" ? html`Starting again: ${job.recovery.last_fault}` : html`${job.title} · ${plural(job.width, "worker")} · submitted <time title=${clock(job.submitted_s)}>${ago(job.submitted_s, job.now_s)}</time>`}</p>
     </div>
-    ${failurePanel(job)} ${recoveringPanel(job)} ${facts(job, rates)}
+    ${failurePanel(job)} ${facts(job, rates)}
     <div class="columns">
       <section class="panel drawing" aria-labelledby="graph-title">
         <h2 id="graph-title">Dataflow</h2>
@@ -108,11 +109,6 @@ function failurePanel(job) {
   </section>`;
 }
 
-function recoveringPanel(job) {
-  if (job.state !== "recovering") return nothing;
-  return html`<section class="panel recovering"><h2>Starting again</h2><p>${job.recovery.last_fault}</p></section>`;
-}
-
 function facts(job, rates) {
   const running = job.state === "running";
   const waiting = job.queued_bytes + job.in_flight_bytes;
@@ -132,9 +128,9 @@ function facts(job, rates) {
 
 function sparkline(curve) {
   const most = Math.max(1, ...curve);
-  const points = curve.map((value, index) => `${120 - curve.length + index},${(18 - (16 * value) / most).toFixed(1)}`);
+  const points = curve.map((value, index) => `${index},${(18 - (16 * value) / most).toFixed(1)}`);
   return html`<svg class="spark" viewBox="0 0 120 20" preserveAspectRatio="none" role="img" aria-label="rows a second in the last minute">
-    ${svg`<polyline points=${points.join(" ")}></polyline>`}</svg>`;
+    ${svg`<polygon points=${`0,20 ${points.join(" ")} ${curve.length - 1},20`}></polygon><polyline points=${points.join(" ")}></polyline>`}</svg>`;
 }
 
 const legend = () => html`<ul class="legend dim">
@@ -168,7 +164,7 @@ function stagePanel(job, rates, number) {
 }
 
 function epochsPanel(job) {
-  const ended = ENDED.includes(job.state);
+  const ended = job.state in ENDED;
   const workers = job.stages.map((stage, index) => ({ stage, index })).filter(({ stage }) => !isSystem(stage));
   const known = workers.some(({ stage }) => stage.frontier !== null);
   const open = job.epoch === null || ended || !known ? [] : range(job.epoch, Math.max(job.epochs_opened, job.epoch + 1));
@@ -178,9 +174,9 @@ function epochsPanel(job) {
     ${open.length
       ? html`<ul class="bars">${open.slice(0, EPOCHS_SHOWN).map((epoch) => html`<li>
           <span>epoch ${whole(epoch)}</span><progress max=${workers.length} value=${done(epoch)} aria-label="stages that have passed epoch ${epoch}"></progress>
-          <span class="dim">${done(epoch)} of ${plural(workers.length, "stage")} past it</span></li>`)}</ul>
-          ${open.length > EPOCHS_SHOWN ? html`<p class="dim">and ${plural(open.length - EPOCHS_SHOWN, "more", "more")}, up to epoch ${whole(open.at(-1))}</p>` : nothing}`
-      : html`<p class="dim none">${ended ? `None: the job is ${job.state}.` : known && job.stages.length ? "None: all that were opened are complete." : "Not known before all workers have been heard."}</p>`}
+          <span class="dim">past ${done(epoch)} of ${plural(workers.length, "stage")}</span></li>`)}</ul>
+          ${open.length > EPOCHS_SHOWN ? html`<p class="dim none">and ${plural(open.length - EPOCHS_SHOWN, "more", "more")}, up to epoch ${whole(open.at(-1))}</p>` : nothing}`
+      : html`<p class="dim none">${ended ? `None: the job ${ENDED[job.state]}.` : known && job.stages.length ? "None: all that were opened are complete." : "Not known before all workers have been heard."}</p>`}
   </section>`;
 }
 
@@ -210,12 +206,12 @@ function checkpointRow(made, now) {
 }
 
 function checkpointBars(all) {
-  const shown = all.slice(-40);
+  const shown = all.slice(-BARS_SHOWN);
   const most = Math.max(1e-6, ...shown.map((made) => made.halted_s));
-  return html`<svg class="checkpoint-bars" viewBox="0 0 240 34" role="img" aria-label="How long the last ${shown.length} checkpoints halted the job, at most ${duration(most)}">
+  return html`<svg class="checkpoint-bars" viewBox="0 0 ${6 * BARS_SHOWN} 34" width=${6 * BARS_SHOWN} height="34" role="img" aria-label="How long the last ${shown.length} checkpoints halted the job, at most ${duration(most)}">
     ${shown.map((made, index) => {
       const height = made.dropped ? 32 : 3 + (29 * made.halted_s) / most;
-      return svg`<rect class=${made.dropped ? "dropped" : ""} x=${240 - 6 * (shown.length - index)} y=${34 - height} width="4" height=${height} rx="1.5"></rect>`;
+      return svg`<rect class=${made.dropped ? "dropped" : ""} x=${6 * index} y=${34 - height} width="4" height=${height} rx="1.5"></rect>`;
     })}</svg>`;
 }
 
@@ -231,13 +227,13 @@ function restartsPanel(job) {
 
 function workersPanel(job) {
   if (!job.workers.length) return nothing;
-  return html`<section class="panel" aria-labelledby="workers-title">
+  return html`<section class="panel workers" aria-labelledby="workers-title">
     <h2 id="workers-title">Workers <span class="count">${job.width}</span></h2>
-    <div class="scroll"><table class="small"><thead><tr><th scope="col">worker</th><th scope="col" class="number">epoch</th><th scope="col" class="number">queued</th><th scope="col" class="number">in flight</th><th scope="col" class="number">busy</th><th scope="col">sources</th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="workers-title"><table class="small"><thead><tr><th scope="col">worker</th><th scope="col" class="number">epoch</th><th scope="col" class="number">queued</th><th scope="col" class="number">in flight</th><th scope="col" class="number">busy</th><th scope="col">sources</th></tr></thead>
     <tbody>${job.workers.map((worker, number) => html`<tr class=${job.failure?.worker === number ? "dropped" : ""}><th scope="row">${number}</th>
       <td class="number">${worker.epoch === null ? "–" : whole(worker.epoch)}</td><td class="number">${bytes(worker.queued_bytes)}</td>
       <td class="number">${bytes(worker.in_flight_bytes)}</td><td class="number">${duration(worker.busy_s)}</td>
-      <td>${worker.waiting_for_credit ? html`<span class="warn">paused</span>` : "reading"}</td></tr>`)}</tbody></table></div>
+      <td>${job.state in ENDED ? "–" : worker.waiting_for_credit ? html`<span class="warn">paused</span>` : "reading"}</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 

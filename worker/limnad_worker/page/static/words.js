@@ -16,6 +16,7 @@ export const rate = (rows) => (rows === null ? "–" : `${short(rows)}/s`);
 
 /** Seconds: 4.2 ms, 12.3 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
+  if (!seconds) return "0 s";
   if (seconds < 0.9995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   for (const [size, unit, part, small] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
