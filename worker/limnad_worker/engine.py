@@ -72,6 +72,7 @@ class Engine:
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
         self._told_s = 0.0
+        self._untold = True
         self._progress_updates = 0
         self._probes: list[str] = []
         self._epoch_told: int | None = -1
@@ -164,6 +165,7 @@ class Engine:
         """Runs some callbacks; False when there was nothing left to run."""
         until_s = time.monotonic() + BURST_S
         while machine.step():
+            self._untold = True
             self._carry_out(machine)
             if time.monotonic() >= until_s:
                 return True
@@ -171,20 +173,23 @@ class Engine:
         return False
 
     def _sleep(self, machine: Worker) -> None:
-        event = self._inbox.wait(_sooner(machine.retry_s, self._tell_epoch(machine)))
+        event = self._inbox.wait(_sooner(machine.retry_s, self._tell_news(machine)))
         if event is None:
             machine.wake()
         else:
             self._handle(machine, event)
 
-    def _tell_epoch(self, machine: Worker) -> float | None:
-        """Tells the agent when an epoch has become complete; after how many seconds to look again, None for never."""
-        early_s = self._told_s + EPOCH_INTERVAL_S - time.monotonic()
-        if early_s > 0:
-            return early_s
-        if machine.epoch != self._epoch_told:
+    def _tell_news(self, machine: Worker) -> float | None:
+        """Tells the agent when an epoch has become complete, and before it falls silent what else has happened.
+
+        Returns after how many seconds to look again, None for never.
+        """
+        since_s = time.monotonic() - self._told_s
+        if since_s < EPOCH_INTERVAL_S:
+            return EPOCH_INTERVAL_S - since_s
+        if machine.epoch != self._epoch_told or (self._untold and since_s >= STATUS_INTERVAL_S):
             self._send_status(machine)
-        return None
+        return STATUS_INTERVAL_S - since_s if self._untold else None
 
     def _drain(self, machine: Worker) -> None:
         while (event := self._inbox.take()) is not None:
@@ -193,6 +198,7 @@ class Engine:
     # -- events --------------------------------------------------------------------------------------------------------
 
     def _handle(self, machine: Worker, event: Any) -> None:
+        self._untold = True
         if isinstance(event, Arrived):
             self._arrived(machine, event)
         elif isinstance(event, Written):
@@ -343,6 +349,7 @@ class Engine:
 
     def _send_status(self, machine: Worker) -> None:
         self._told_s = time.monotonic()
+        self._untold = False
         epoch = self._epoch_told = machine.epoch
         status = wire.Status(
             queued_bytes=machine.scheduler.queued_bytes,

@@ -30,6 +30,18 @@ Arguments = Annotated[
     typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
 ]
 
+Feed = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=FILE",
+        help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
+    ),
+]
+Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")]
+UiPort = Annotated[
+    int | None, typer.Option(metavar="PORT", help="The page's port (implies --ui); by default any that is free.")
+]
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -51,22 +63,12 @@ def run(
     target: Target,
     workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 1,
     arg: Arguments = None,
-    feed: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="INPUT=FILE",
-            help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
-        ),
-    ] = None,
+    feed: Feed = None,
     show: Annotated[int, typer.Option(help="How many rows of each output and epoch to print; 0: none.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
     port: Annotated[int, typer.Option(help="Where the agent listens on loopback; 0: anywhere.")] = 0,
-    ui: Annotated[
-        bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")
-    ] = False,
-    ui_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="The page's port (and --ui); by default any that is free.")
-    ] = None,
+    ui: Ui = False,
+    ui_port: UiPort = None,
     accumulation: Annotated[
         str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
     ] = "local",
