@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks import barrier, exchange, operators, scaling, store, tracker, wordcount
 from benchmarks.harness import Row, Settings, Unavailable, say
+from benchmarks.plot import plot
 from benchmarks.processes import ROOT
 from benchmarks.report import machine, put_into, section, table
 
@@ -27,7 +28,7 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; default: all")
     parser.add_argument("--runs", type=int, default=5, help="how often each side is measured (default: 5)")
     parser.add_argument("--quick", action="store_true", help="small sizes: only to see that everything works")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"put tables and pictures into {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     if unknown := [name for name in options.suites if name not in SUITES]:
         parser.error(f"there is no suite {unknown[0]!r}; there are {', '.join(SUITES)}")
@@ -48,6 +49,8 @@ def main() -> int:
         if options.write:
             text = section(rows, settings.runs, quick=settings.quick)
             PAGE.write_text(put_into(PAGE.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+            if any(row.growth is not None for row in rows):
+                plot(rows, PAGE.parent / "pictures" / f"{name}.svg")
     return 1 if failed else 0
 
 

@@ -9,8 +9,8 @@ from benchmarks.processes import run_nodes
 
 NOTE = (
     "Exchange: million rows a second, of all processes together, counting the rows that stay where they are made. By "
-    "hand: generator, hash, split, Arrow IPC, grpcio streams, decode, count; the same batches, memory settings and Polars "  # noqa: E501
-    "threads. Bare grpcio: the bytes alone, in messages of the same size."
+    "hand: generator, hash, split, Arrow IPC, grpcio streams, decode, count; the same batches, memory settings and "
+    "Polars threads. Bare grpcio: the bytes alone, in messages of the same size."
 )
 
 

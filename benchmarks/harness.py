@@ -52,6 +52,21 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """What a row's sides differ in.
+
+    Attributes:
+        what: Of which there are more and more.
+        size: How many on our side.
+        first: How many on the other.
+    """
+
+    what: str
+    size: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One comparison.
 
@@ -65,6 +80,7 @@ class Row:
         upside_down: The ratio is theirs to ours: "how many times faster" of times.
         aim: What the median ratio should be.
         note: What a reader has to know beside.
+        growth: For a row that is drawn.
     """
 
     work: str
@@ -76,6 +92,7 @@ class Row:
     upside_down: bool = False
     aim: Aim | None = None
     note: str = ""
+    growth: Growth | None = None
 
     @property
     def ratios(self) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import limnad
-from benchmarks.harness import Aim, Better, Row, Settings, in_turn
+from benchmarks.harness import Aim, Better, Growth, Row, Settings, in_turn
 from benchmarks.in_process import Repeated, drain, make_worker, run_s, seconds
 from benchmarks.operators import Drop, PassOn
 from limnad.connectors.hand import HandReader
@@ -56,7 +56,8 @@ def growth(
     measured = in_turn(settings.runs, {str(size): side for size, side in sides.items()})
     for size in others:
         work, against = f"{size:,} {what}", f"{first:,}"
-        yield Row(work, against, "us", measured[str(size)], measured[str(first)], Better.LESS, aim=aim, note=note)
+        ours, theirs = measured[str(size)], measured[str(first)]
+        yield Row(work, against, "us", ours, theirs, Better.LESS, aim=aim, note=note, growth=Growth(what, size, first))
 
 
 def _trips(trips: int) -> Callable[[], float]:

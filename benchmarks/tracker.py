@@ -14,9 +14,9 @@ from limnad.timely.tracker import Tracker
 HOPS = 20_000
 
 NOTE = (
-    "Tracker: microseconds per update (a count of one pointstamp changes by one), against the smallest size. A message "
-    "goes from stage to stage, each able to hold a capability: at each hop one update adds it behind, one takes it away "  # noqa: E501
-    "before, and the frontier moves."
+    "Tracker: microseconds per update (a count of one pointstamp changes by one), against the smallest size. A "
+    "message goes from stage to stage, each able to hold a capability: at each hop one update adds it behind, one "
+    "takes it away before, and the frontier moves."
 )
 
 

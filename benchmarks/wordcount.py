@@ -23,10 +23,10 @@ FILES = 16
 WORKERS = 2
 
 NOTE = (
-    "Word count: the same files and the same regexp for all, two worker processes each, every count checked. Seconds of "  # noqa: E501
-    "work; start-up is apart: for us `running_s` of the summary, for the others the whole program less the same program "  # noqa: E501
-    "on one line. 'Idiomatic' splits text to words and counts them in the engine; 'by hand' counts each piece of text "
-    "with Python's `Counter` first, and leaves to the engine only to add up."
+    "Word count: the same files and the same regexp for all, two worker processes each, every count checked. Seconds "
+    "of work; start-up is apart: for us `running_s` of the summary, for the others the whole program less the same "
+    "program on one line. 'Idiomatic' splits text to words and counts them in the engine; 'by hand' counts each piece"
+    " of text with Python's `Counter` first, and leaves to the engine only to add up."
 )
 
 

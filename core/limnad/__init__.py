@@ -14,14 +14,14 @@ from limnad.errors import ClusterError, InputError, JobError, JobFailed, LimnadE
 from limnad.timely import TOP, GraphError, TimeError, Timestamp, Vertex, join, less_equal, meet
 
 if TYPE_CHECKING:
-    from limnad.client import Client, LocalCluster, local
+    from limnad.client import Checkpointing, Client, LocalCluster, local
     from limnad.stream import Flow, FrameStream, GroupBy, KeyedStream, Loop, Probe, RecordStream, Stream
     from limnad.timely.state import KeyedState, StateError, TimedBatches
 
 # What needs Polars or gRPC is imported when it is first asked for: an agent does without Polars, an engine without the
 # client, and both start in half the time.
 _LAZY = {
-    **dict.fromkeys(("Client", "LocalCluster", "local"), "limnad.client"),
+    **dict.fromkeys(("Checkpointing", "Client", "LocalCluster", "local"), "limnad.client"),
     **dict.fromkeys(("KeyedState", "StateError", "TimedBatches"), "limnad.timely.state"),
     **dict.fromkeys(
         ("Flow", "FrameStream", "GroupBy", "KeyedStream", "Loop", "Probe", "RecordStream", "Stream"), "limnad.stream"
@@ -30,6 +30,7 @@ _LAZY = {
 
 __all__ = [
     "TOP",
+    "Checkpointing",
     "Client",
     "ClusterError",
     "Flow",

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from limnad import Flow, Timestamp
-from limnad.cluster.effects import Ack, Captured, Data, Effect, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Effect, LogCut, Marker, Progress, Publish
 from limnad.cluster.worker import Worker
 from limnad.connectors.hand import HandReader
 from limnad.testing import Call, Invariants, Trace
@@ -265,6 +265,8 @@ class WorkersTalk:
                 case Captured(checkpoint, snapshot):
                     told.append(f"captures its part of checkpoint {checkpoint}:")
                     told += [f"    {line}" for line in self._captured(snapshot)]
+                case LogCut(key, cut):
+                    told.append(f"logs that {key} goes on to epoch {cut.epoch}")
                 case _:
                     told.append(f"sends to worker {effect.peer}: {self._message(effect)}")
         return told

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import signal
+import subprocess
+import sys
 import textwrap
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from limnad.client import Client, LocalCluster
+from limnad.cli.watched import engines_of
+from limnad.client import Checkpointing, Client, LocalCluster
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker.page import Page as Leader
 from tests.helpers.browser import Watched, chromium
 from tests.helpers.graphs_drawn import as_page_gets_it, random_graph
 
@@ -75,6 +85,14 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
         yield connected
 
 
+@pytest.fixture(scope="module")
+def collatz(client: Client) -> str:
+    """A job with a loop in a loop, that has finished."""
+    job = client.submit(str(EXAMPLES / "collatz.py"), workers=2)
+    job.wait()
+    return job.name
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], str]:
     def write_job(text: str) -> str:
@@ -128,10 +146,8 @@ def test_what_goes_through_a_job_is_shown_as_it_happens(open_page, write, cluste
     shows(page.locator("a.stage", has_text="output counts"), "complete")
 
 
-def test_loops_are_boxes_in_boxes_with_their_feedback(open_page, cluster, client) -> None:  # type: ignore[no-untyped-def]
-    job = client.submit(str(EXAMPLES / "collatz.py"), workers=2)
-    job.wait()
-    page = open_page(at(cluster, job.name))
+def test_loops_are_boxes_in_boxes_with_their_feedback(open_page, cluster, collatz) -> None:  # type: ignore[no-untyped-def]
+    page = open_page(at(cluster, collatz))
     shows(page.locator(".title"), "finished")
     outer, inner = (page.locator("g.loop", has_text=name) for name in ("loop 3x + 1", "loop halve"))
     assert inside(inner.locator("rect"), outer.locator("rect"))
@@ -178,10 +194,59 @@ def test_a_lost_leader_is_told_and_the_next_one_found(open_page, write) -> None:
         shows(page.locator("tr", has_text=job.name), "running")
 
 
-def test_it_works_from_the_keyboard(open_page, cluster, client) -> None:  # type: ignore[no-untyped-def]
-    job = client.submit(str(EXAMPLES / "collatz.py"), workers=2)
-    job.wait()
-    page = open_page(at(cluster, job.name))
+def test_a_token_opens_the_page(open_page, write) -> None:  # type: ignore[no-untyped-def]
+    view = jobs_pb2.JobView(job="job-1", state=jobs_pb2.JOB_STATE_RUNNING)
+    with served([view], lambda header: header == "Bearer right") as url:
+        page = open_page(url)
+        shows(page.get_by_role("heading", level=1), "The cluster's token")
+        assert "job-1" not in page.content()
+        for given, seen in (("wrong", "does not take that token"), ("right", "job-1")):
+            page.get_by_role("textbox").fill(given)
+            page.get_by_role("button").press("Enter")
+            shows(page.locator("main"), seen)
+        page.reload()
+        shows(page.locator("main"), "job-1")
+        assert page.context.cookies() == []
+        another = open_page(f"{url}#token=right")
+        shows(another.locator("main"), "job-1")
+        assert another.url == f"{url}#/"
+
+
+def test_checkpoints_and_restarts_are_remembered(open_page, write, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with LocalCluster(1, ui_port=0) as cluster, Client(cluster.address) as client:
+        job = client.submit(write(FED), workers=1, checkpointing=Checkpointing(f"dir:{tmp_path}/store", every_s=None))
+        page = open_page(at(cluster, job.name))
+        shows(page.locator(".title"), "running")
+        job.input("numbers").on_next([1, 2])
+        number = job.checkpoint()
+        shows(
+            page.locator("section", has=page.locator("#checkpoints-title")), re.compile(rf"{number}\s.*ms", re.DOTALL)
+        )
+        (engine,) = engines_of(cluster.pid)
+        os.kill(engine, signal.SIGKILL)
+        restarts = page.locator("section", has=page.locator("#restarts-title"))
+        shows(restarts, "worker 0 died while the job was running: its process was ended by SIGKILL")
+        shows(restarts, "generation 1")
+        shows(page.locator(".title"), "running")
+        shows(page.locator(".facts"), "generation 2")
+
+
+def test_a_run_prints_where_its_page_is(open_page, write) -> None:  # type: ignore[no-untyped-def]
+    command = [sys.executable, "-m", "limnad.cli", "run", write(FED), "--ui", "--feed", "numbers=-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert run.stdin is not None
+        said = next(line for line in run.stderr if "page" in line)
+        page = open_page(said.split()[-1])
+        shows(page.locator("main"), "job.py")
+        run.stdin.close()
+        shows(page.locator("#link"), re.compile("connection lost|the leader has stopped"))
+        shows(page.locator("main"), "finished")  # the last thing it said
+        assert run.wait() == 0
+
+
+def test_it_works_from_the_keyboard(open_page, cluster, collatz) -> None:  # type: ignore[no-untyped-def]
+    page = open_page(at(cluster, collatz))
     stage = page.locator("a.stage", has_text="output steps")
     stage.focus()
     page.keyboard.press("Enter")
@@ -198,10 +263,8 @@ def test_it_works_from_the_keyboard(open_page, cluster, client) -> None:  # type
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_no_text_is_cut_off_and_nothing_scrolls_sideways(open_page, cluster, client, width, scheme) -> None:  # type: ignore[no-untyped-def]
-    job = client.submit(str(EXAMPLES / "collatz.py"), workers=2)
-    job.wait()
-    for address in (at(cluster), at(cluster, job.name, "0")):
+def test_no_text_is_cut_off_and_nothing_scrolls_sideways(open_page, cluster, collatz, width, scheme) -> None:  # type: ignore[no-untyped-def]
+    for address in (at(cluster), at(cluster, collatz, "0")):
         page = open_page(address, width, scheme)
         shows(page.locator("main"), "finished")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -246,6 +309,26 @@ def test_random_graphs_are_drawn_without_overlap(open_page, cluster) -> None:  #
         graphs,
     )
     assert wrong == []
+
+
+@contextmanager
+def served(views: list[jobs_pb2.JobView], authorised: Callable[[str | None], bool]) -> Iterator[str]:
+    """A page without an agent, on a loop in another thread."""
+    with closing(asyncio.new_event_loop()) as loop:
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+
+        def run(work: Coroutine[Any, Any, None]) -> None:
+            asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_MS / 1000)
+
+        page = Leader(lambda: views, authorised)
+        try:
+            run(page.start("127.0.0.1", 0))
+            yield page.url
+        finally:
+            run(page.stop())
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
 
 
 def inside(inner: Locator, outer: Locator) -> bool:

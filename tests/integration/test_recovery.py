@@ -47,6 +47,21 @@ def test_a_run_that_was_killed_is_resumed_on_other_workers(job: str, tmp_path: P
     assert all(second.epochs.get(key, rows) == rows for key, rows in first.epochs.items())
 
 
+def test_a_run_that_is_to_go_on_says_from_where(job: str, tmp_path: Path) -> None:
+    first = Running(job, *options(tmp_path), "--resume")
+    assert first.finish() == 0
+    assert "holds no checkpoint of this job: starting from the inputs' beginning" in first.errors
+    second = Running(job, *options(tmp_path), "--resume")
+    assert second.finish() == 0
+    assert "going on from checkpoint" in second.errors
+
+
+def test_checkpoints_by_epochs_need_no_clock(job: str, tmp_path: Path) -> None:
+    run = Running(job, "-w", "2", "--store", f"dir:{tmp_path / 'store'}", "--checkpoint-epochs", "10")
+    assert run.finish() == 0, run.errors
+    assert run.summary["recovery"]["committed"] >= 2  # The last one comes in any case.
+
+
 def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
     stopped(job, tmp_path)
     store = ["--store", f"dir:{tmp_path / 'store'}"]
@@ -83,5 +98,12 @@ def test_a_drill_counts_what_was_lost(job: str) -> None:
     assert [line["fault"] for line in lines] == ["kill-worker", "reset"]
     for line in lines:
         assert line["rows compared"] == 5 * EPOCHS
-        assert (line["lost"], line["repeated"]) == (0, 0)
-    assert "no fault 'flood'" in limnad("drill", job, "--faults", "flood")
+        assert line["times"] > 0
+        assert (line["failed"], line["lost"], line["repeated"]) == (0, 0, 0)
+
+
+def test_a_drill_of_a_job_that_fails_with_a_store_says_why(tmp_path: Path) -> None:
+    drill = ["drill", write_job(tmp_path, UNDECLARED), "--faults", "kill-worker", "--minutes", "0"]
+    said = limnad(*drill)
+    assert "run 1, kill-worker: the job failed: stage 'mine' keeps self.seen" in said
+    assert "nothing was shown of kill-worker" in said

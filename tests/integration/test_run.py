@@ -138,7 +138,6 @@ def test_ctrl_c_ends_a_run_at_once(write) -> None:  # type: ignore[no-untyped-de
         (["run", "{job}", "-a", "most=1"], "has no argument 'most'; it takes: least"),
         (["run", "{job}", "-a", "least=many"], "argument least=many"),
         (["run", "{job}", "--feed", "x=nowhere"], "there is no file 'nowhere' to feed"),
-        (["run", "{job}", "--accumulation", "some"], "accumulation is 'local' or 'none', not 'some'"),
     ],
 )
 def test_wrong_commands_get_one_clear_paragraph(write, arguments: list[str], complaint: str) -> None:  # type: ignore[no-untyped-def]
@@ -157,6 +156,10 @@ def test_wrong_commands_get_one_clear_paragraph(write, arguments: list[str], com
         ("def job():\n    pass\n", "a job is a function whose first parameter is the flow"),
         ("def job(flow):\n    flow.values([[1]]).no_such_operator()\n", "no_such_operator"),
         ("def job(flow):\n    pass\n", "the flow is empty"),
+        (
+            "def job(flow):\n    flow.values(['ab', 'c']).output('x')\n",
+            "values() takes a list of records for each epoch",
+        ),
         ("def job(flow):\n    flow.read_text('nowhere/*.txt').output('x')\n", "nowhere/*.txt"),
         (
             "def job(flow):\n    loop = flow.loop()\n    x = loop.enter(flow.values([[1]]))\n    x.output('inside')\n",
@@ -182,6 +185,25 @@ def test_wrong_jobs_get_one_clear_paragraph(write, text: str, complaint: str) ->
     assert done.returncode == 1
     assert complaint in done.stderr
     assert "limnad_worker" not in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_run_that_nobody_reads_any_more_ends(write, as_json: list[str]) -> None:  # type: ignore[no-untyped-def]
+    job = write("def job(flow):\n    flow.input('x').output('y')\n")
+    command = [*LIMNAD, "run", job, "--feed", "x=-", *as_json]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write('"a"\n\n')
+        process.stdin.flush()
+        # The input stays open: it is not its end that ends the run.
+        errors = process.stderr.read()
+        assert process.wait() == 1
+    assert "standard output cannot be written" in errors
+    assert "Traceback" not in errors
 
 
 BAD_ROW = "a,b\n1,x\nmany,y\n3,z\n"
@@ -276,7 +298,7 @@ def test_a_program_feeds_and_reads_its_own_job(write) -> None:  # type: ignore[n
     job = write("""
         def job(flow):
             numbers = flow.input("numbers", {"n": pl.Int64})
-            numbers.select(pl.col("n").sum()).probe("seen")
+            numbers.select(pl.col("n") + 1).probe("seen")
             numbers.count().output("count")
     """)
     with local(job, workers=2) as running:

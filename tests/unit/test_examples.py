@@ -1,10 +1,11 @@
-"""Every example is run, as its docstring says, and its answer checked."""
+"""Every example is run, as its docstring says and with checkpoints, and its answer checked."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ def outputs(name: str, *arguments: str) -> dict[str, dict[int, list[Any]]]:
     command = [sys.executable, "-m", "limnad.cli", "run", str(EXAMPLES / name), "-w", "2", "--json"]
     for argument in arguments:
         command += ["-a", argument]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    with tempfile.TemporaryDirectory() as store:  # a job whose state is not declared is refused with one
+        command += ["--checkpoint", "5s", "--store", f"dir:{store}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[int, list[Any]]] = {}
     for line in map(json.loads, done.stdout.splitlines()):

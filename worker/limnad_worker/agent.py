@@ -18,7 +18,8 @@ import grpc
 from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
-from limnad_worker.job import Engine, Job, Refused
+from limnad_worker.feeding import Refused
+from limnad_worker.job import Engine, Job
 from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.vault import KEEP, Vault
@@ -91,10 +92,11 @@ class Agent(control_pb2_grpc.ControlServicer):
     async def _open_vault(self, request: jobs_pb2.SubmitRequest) -> Vault:
         space = request.name or Path(request.path).stem
         vault = await asyncio.to_thread(Vault, request.store, space, request.keep or KEEP)
-        if not request.resume and await vault.numbers():
+        if not request.resume and await vault.in_use():
             await vault.close()
             raise Refused(
-                f"{request.store} holds checkpoints of the job {space!r} already: go on from them with --resume, "
+                f"{request.store} holds checkpoints or logged inputs of the job {space!r} already: go on from them "
+                "with --resume, "
                 f"delete them (limnad checkpoints delete --store {request.store} {space}), or choose another --name"
             )
         return vault

@@ -15,26 +15,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
-from limnad.connectors.hand import HandReader
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.graph import StageKind
 from limnad.timely.progress import Accumulation
 from limnad.timely.scheduler import VertexFailure
-from limnad.timely.snapshot import Part
+from limnad.timely.snapshot import Part, PartitionKey
+from limnad.timely.source import Cut
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
 from limnad_worker import framing, links
 from limnad_worker.control import AgentLost, Control
+from limnad_worker.cutting import CutLogged, CutLogs, CutLost
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
 from limnad_worker.processes import name_process
+from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written
 
 STATUS_INTERVAL_S = 0.25
@@ -80,6 +83,8 @@ class Engine:
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
         self._halted_s = 0.0
+        self._taking = Taking()
+        self._cut_logs: CutLogs | None = None
         self._halts_us: dict[int, int] = {}
 
     def run(self) -> None:
@@ -98,6 +103,8 @@ class Engine:
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
+            if self._cut_logs is not None:
+                self._cut_logs.close()
             self._inbox.close()
 
     def _work(self) -> None:
@@ -121,6 +128,7 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            cuts=self._logged_cuts(prepare, built),
         )
         for probe in built.probes:
             probe.attach(machine.frontier)
@@ -136,6 +144,14 @@ class Engine:
             return self._writer.read(prepare.restore, self._worker, prepare.workers)
         except (StoreError, PartError, CodecError) as error:
             raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
+
+    def _logged_cuts(self, prepare: wire.Prepare, built: BuiltFlow) -> dict[PartitionKey, list[Cut]] | None:
+        """The cuts of timed inputs so far; None: they are not logged."""
+        stages = [stage for stage, source in built.sources.items() if is_timed(source)]
+        if not prepare.store or not stages:
+            return None
+        self._cut_logs = CutLogs(prepare.store, prepare.space, stages, self._worker, prepare.generation, self._inbox)
+        return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
         _quieten_gc()
@@ -203,6 +219,8 @@ class Engine:
             self._arrived(machine, event)
         elif isinstance(event, Written):
             self._written(machine, event)
+        elif isinstance(event, CutLogged):
+            machine.cut_logged(event.key)
         else:
             self._told(machine, event)
 
@@ -223,7 +241,9 @@ class Engine:
     def _told(self, machine: Worker | None, event: Any) -> None:
         if isinstance(event, AgentLost):
             raise Stopped
-        if isinstance(event, Broken):
+        if isinstance(event, CutLost):
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.ENGINE.value))
+        elif isinstance(event, Broken):
             self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
         elif isinstance(event, wire.ToEngine):
             match event.WhichOneof("message"):
@@ -276,22 +296,8 @@ class Engine:
         machine.checkpoint_committed(checkpoint)
 
     def _push(self, machine: Worker, push: wire.Push) -> None:
-        error = ""
-        try:
-            reader = machine.inputs.reader(push.input)
-            if not isinstance(reader, HandReader):
-                raise ValueError(f"the input {push.input!r} is read from a source, not fed by hand")
-            match push.WhichOneof("action"):
-                case "rows":
-                    reader.on_next(decode(push.rows.encoding, push.rows.payload))
-                case "advance_to":
-                    reader.advance_to(push.advance_to)
-                case _:
-                    reader.close()
-        except (ValueError, KeyError) as problem:
-            error = str(problem.args[0] if problem.args else problem)
+        self._control.send(pushed=self._taking.take(machine.inputs, push))
         machine.wake()
-        self._control.send(pushed=wire.Pushed(request=push.request, error=error))
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""
@@ -323,16 +329,24 @@ class Engine:
                     self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
                 case Ack():
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
-                case Publish():
-                    self._publish(effect)
                 case Marker():
                     marker = framing.pack(effect.sequence, 0, (effect.checkpoint,), framing.MARKER, b"")
                     self._peers[effect.peer].send_data(marker)
-                case Captured():
-                    self._captured(effect)
+                case _:
+                    self._keep_or_publish(effect)
         now_s = time.monotonic()
         if now_s >= self._told_s + STATUS_INTERVAL_S:
             self._send_status(machine)
+
+    def _keep_or_publish(self, effect: Publish | Captured | LogCut) -> None:
+        match effect:
+            case Publish():
+                self._publish(effect)
+            case Captured():
+                self._captured(effect)
+            case LogCut():
+                assert self._cut_logs is not None
+                self._cut_logs.append(effect)
 
     def _publish(self, effect: Publish) -> None:
         self._published[effect.output] = effect.epoch + 1
@@ -377,6 +391,7 @@ class Engine:
             if frontier:
                 status.probes[probe] = frontier[0][0]
         status.frontiers_known = machine.scheduler.notifying
+        status.waiting = "" if self._cut_logs is None else self._cut_logs.waiting
         status.epochs_opened = machine.scheduler.epochs_opened
         for stage, told in zip(machine.graph.stages, status.stages, strict=True):
             frontier = None if stage.is_system else machine.frontier_at(stage)

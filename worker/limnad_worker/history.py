@@ -1,13 +1,20 @@
-"""What a job remembers of its checkpoints and restarts, for whoever looks later."""
+"""What a job remembers of itself, its checkpoints and its restarts, for whoever looks later."""
 
 from __future__ import annotations
 
 import time
+from pathlib import PurePath
 
 from limnad_proto.v1 import jobs_pb2
 
 KEPT = 100
 """How many of each are remembered: the page shows the newest ones, and a job may run for months."""
+
+
+def title(request: jobs_pb2.SubmitRequest) -> str:
+    """What a list shows beside the job's name: the file, and the function if it has another name than usual."""
+    file = PurePath(request.path).name
+    return file if request.function in ("", "job") else f"{file}:{request.function}"
 
 
 def checkpoint_made(view: jobs_pb2.JobView, checkpoint: int, generation: int) -> None:

@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any, Protocol
 
 from limnad.cluster import leader
@@ -25,6 +24,8 @@ from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
+from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
+from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
@@ -85,7 +86,9 @@ class Job:
         self.request = request
         self.workers = workers
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(job=name, title=_title(request), submitted_s=time.time())
+        self.view = jobs_pb2.JobView(
+            job=name, durable=vault is not None, title=history.title(request), submitted_s=time.time()
+        )
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -94,14 +97,13 @@ class Job:
         self.generation = 0
         self._source = engines
         self._vault = vault
+        self._feeder = self._make_feeder(vault)
         self._run = leader.Run(workers)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
-        self._pushes: dict[int, asyncio.Future[str]] = {}
-        self._next_push = 0
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -175,10 +177,12 @@ class Job:
                 continue
             self._restore = self.view.checkpoint = number
             run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
+            self._feeder.restored(record)
             return
         if checkpoints:
             raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
         self._restore = 0
+        self._feeder.restored(None)
 
     async def _restart(self) -> None:
         """A new generation in the place of one that has ended."""
@@ -256,6 +260,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -277,10 +282,11 @@ class Job:
             )
             if failure.worker is not None:
                 self.view.failed_worker = failure.worker
-        waiters: list[asyncio.Future[Any]] = [*self._pushes.values(), *self._asked]
-        for waiting in waiters:
+        over = f"the job has ended: it is {state.value}"
+        self._feeder.finish(over)
+        for waiting in self._asked:
             if not waiting.done():
-                waiting.set_exception(Refused(f"the job has ended: it is {state.value}"))
+                waiting.set_exception(Refused(over))
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -331,6 +337,7 @@ class Job:
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
+        self._feeder.lose()
         before, self.engines = self.engines, []
         if self._saving is not None:
             self._saving.close()
@@ -360,10 +367,22 @@ class Job:
             graph=lambda: run.built_graph,
             send_all=self._send_all,
             keep=self._source.keep,
+            made=self._feeder.made,
             committed=self._committed,
+            retained=self._feeder.retained,
             lost=self._lost,
         )
         return Saving(self.request, self.workers, around)
+
+    def _make_feeder(self, vault: Vault | None) -> Feeder:
+        around = Fed(
+            view=self.view,
+            tell=lambda push: self._send(0, push=push),
+            keep=self._source.keep,
+            notify=self.notify,
+            lost=self._lost,
+        )
+        return DirectFeeder(around) if vault is None else LoggedFeeder(vault, around)
 
     # -- what engines say ----------------------------------------------------------------------------------------------
 
@@ -393,12 +412,8 @@ class Job:
             case "not_stored" if self._saving is not None:
                 await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
-                self._pushed(message.pushed)
-
-    def _pushed(self, pushed: wire.Pushed) -> None:
-        waiting = self._pushes.pop(pushed.request, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(pushed.error)
+                self._feeder.pushed(message.pushed)
+                await self.notify()
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -421,6 +436,8 @@ class Job:
         self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
+        self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
@@ -431,37 +448,39 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, push: wire.Push) -> str:
-        """Feeds a hand-fed input; returns why it was refused, or nothing."""
+    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+
+        Raises:
+            Refused: It was not taken.
+        """
+        await self._wait_for_inputs(request.push.input)
+        return await self._feeder.push(request)
+
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """The newest number under which a producer's pushes to an input are durable.
+
+        Raises:
+            Refused: The job has no store, or has no such input, or has ended before that was known.
+        """
+        await self._wait_for_inputs(name)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self._feeder.last_sequence(name, producer) is not None or self.state.ended
+            )
+        sequence = self._feeder.last_sequence(name, producer)
+        if sequence is None:
+            raise Refused(f"the job has ended: it is {self.state.value}")
+        return sequence
+
+    async def _wait_for_inputs(self, name: str) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
-        if self.state.ended:
-            return f"the job has ended: it is {self.state.value}"
-        if push.input not in self.view.inputs:
+        if name not in self.view.inputs:
+            if self.state.ended:
+                raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
-            return f"the job has no hand-fed input {push.input!r}; it has: {known}"
-        self._next_push += 1
-        request = self._next_push
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushes[request] = answer
-        numbered = wire.Push()
-        numbered.CopyFrom(push)
-        numbered.request = request
-        # Every hand-fed input has one partition, and partition 0 of a source belongs to worker 0.
-        self._send(0, push=numbered)
-        try:
-            return await answer
-        except Refused as refused:
-            return str(refused)
-
-
-class Refused(Exception):
-    """What a client asked for cannot be had; says why."""
-
-
-def _title(request: jobs_pb2.SubmitRequest) -> str:
-    file = PurePath(request.path).name
-    return file if request.function in ("", "job") else f"{file}:{request.function}"
+            raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

@@ -11,7 +11,7 @@ import grpc
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
-from limnad_worker.job import Refused
+from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.outputs import Delivery
 
 if TYPE_CHECKING:
@@ -96,10 +96,24 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         async for request in request_iterator:
             job = await self._job(request.job, context)
-            error = await job.push(request.push)
-            if error:
-                await _refuse(context, error)
-            yield jobs_pb2.PushResponse(request=request.push.request)
+            try:
+                offset = await job.push(request)
+            except Refused as error:
+                await _refuse(context, str(error))
+            except Doubtful as error:
+                await context.abort(grpc.StatusCode.ABORTED, str(error))
+            yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
+
+    async def LastSequence(  # noqa: N802
+        self, request: jobs_pb2.LastSequenceRequest, context: Context
+    ) -> jobs_pb2.LastSequenceResponse:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        try:
+            return jobs_pb2.LastSequenceResponse(sequence=await job.last_sequence(request.input, request.producer))
+        except Refused as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise AssertionError("abort raises") from None
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:  # noqa: N802
         """See `jobs.proto`."""

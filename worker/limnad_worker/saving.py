@@ -37,7 +37,9 @@ class Surroundings:
         graph: The fingerprint of its graph, once it is built.
         send_all: Tells all engines something.
         keep: Runs something until the agent stops.
-        committed: To be called when a checkpoint is durable.
+        made: To be called when a checkpoint is about to be committed.
+        committed: To be called when it is durable.
+        retained: To be called with the numbers of those that are kept, after others were deleted.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
     """
 
@@ -48,7 +50,9 @@ class Surroundings:
     graph: Callable[[], str]
     send_all: Callable[..., None]
     keep: Callable[[Coroutine[Any, Any, None]], None]
+    made: Callable[[int, CheckpointRecord], None]
     committed: Callable[[int], Awaitable[None]]
+    retained: Callable[[Sequence[int]], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
 
 
@@ -166,6 +170,7 @@ class Saving:
             epoch=self._epoch,
             made_s=time.time(),
         )
+        self._around.made(number, record)
         await self._around.vault.commit(number, record)
         self._around.outputs.commit(published)
         return self._machine.commit_done(number, time.monotonic())
@@ -194,8 +199,12 @@ class Saving:
 
     async def _retain(self) -> None:
         try:
-            await self._around.vault.retain()
-        except (StoreError, RuntimeError) as error:  # RuntimeError: the job has ended and its store was closed.
+            await self._around.retained(await self._around.vault.retain())
+        except (
+            StoreError,
+            PartError,
+            RuntimeError,
+        ) as error:  # RuntimeError: the job has ended and its store was closed.
             self._view.last_drop = f"old checkpoints could not be deleted: {error}"
 
     def _drop(self, number: int | None, reason: str) -> None:

@@ -1,4 +1,8 @@
-"""The leader's side of the store: generations, manifests, retention. Its calls block: they run on one other thread."""
+"""The leader's side of the store: generations, manifests, retention, logs.
+
+Its calls block: they run on one other thread, and those of each log on one of its own, so that no push waits for a
+checkpoint. What is asked of one log happens in the order in which it was asked.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from limnad.cluster.cuts import Standings, passed
+from limnad.cluster.feeding import Push
 from limnad.cluster.records import CheckpointRecord
-from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Witness, open_store, retain
+from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
 from limnad.store.errors import StoreError
+from limnad.store.windows import windows
 
 T = TypeVar("T")
 
@@ -53,10 +60,17 @@ class Vault:
         self._store = open_store(url)
         self._job = self._store.job(space)
         self._checkpoints = Checkpoints(self._job)
+        self._logs: dict[str, tuple[Log, ThreadPoolExecutor]] = {}
         self._seen: Witness | None = None
 
     async def _call(self, run: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._explained, run)
+
+    async def _call_log(self, name: str, run: Callable[[Log], T]) -> T:
+        if name not in self._logs:
+            self._logs[name] = (self._job.log(name), ThreadPoolExecutor(max_workers=1, thread_name_prefix="log"))
+        log, thread = self._logs[name]
+        return await asyncio.get_running_loop().run_in_executor(thread, self._explained, lambda: run(log))
 
     def _explained(self, run: Callable[[], T]) -> T:
         try:
@@ -66,9 +80,13 @@ class Vault:
                 Identity(self._job).check(self._seen)  # A store that has lost what it knew is worse than a rival.
             raise
 
-    async def numbers(self) -> tuple[int, ...]:
-        """The complete checkpoints, newest last."""
-        return await self._call(lambda: Checkpoints(self._job).numbers())
+    async def in_use(self) -> bool:
+        """Whether there are checkpoints, or rows that were pushed."""
+
+        def look() -> bool:
+            return bool(Checkpoints(self._job).numbers()) or any(self._job.log(name).end() for name in self._job.logs())
+
+        return await self._call(look)
 
     async def begin_generation(self) -> Begun:
         """Takes the job over: whatever an older generation still does counts for nothing.
@@ -119,9 +137,9 @@ class Vault:
 
         await self._call(run)
 
-    async def retain(self) -> None:
-        """Deletes what only older checkpoints needed."""
-        await self._call(lambda: retain(self._checkpoints, keep=self.keep))
+    async def retain(self) -> tuple[int, ...]:
+        """Deletes what only older checkpoints needed; those that are left."""
+        return await self._call(lambda: retain(self._checkpoints, keep=self.keep).kept)
 
     async def abandon(self, number: int) -> None:
         """Gives up a checkpoint that is being written."""
@@ -149,8 +167,46 @@ class Vault:
         """The contents of chunks."""
         return await self._call(lambda: list(self._job.chunks.get_many(map(ChunkRef.parse, names))))
 
+    # -- logs ----------------------------------------------------------------------------------------------------------
+
+    async def claim_log(self, name: str, generation: int) -> LogState:
+        """See `limnad.store.Log`."""
+        return await self._call_log(name, lambda log: log.claim(generation))
+
+    async def append(self, name: str, push: Push, generation: int) -> int:
+        """See `limnad.store.Log`."""
+        return await self._call_log(
+            name, lambda log: log.append(push.producer, push.sequence, push.data, generation=generation)
+        )
+
+    async def read_log(self, name: str, start: int) -> list[tuple[int, bytes]]:
+        """Some entries from an offset on: as many as fit into memory well, at least one if there is one."""
+        return await self._call_log(
+            name, lambda log: next(windows(log.read(start), lambda entry: len(entry[1])), list[tuple[int, bytes]]())
+        )
+
+    async def trim_log(self, name: str, below: int) -> None:
+        """See `limnad.store.Log`."""
+        await self._call_log(name, lambda log: log.trim(below))
+
+    async def logs(self) -> list[str]:
+        """The inputs that have a log."""
+        return await self._call(self._job.logs)
+
+    async def trim_cuts(self, name: str, kept: Sequence[Standings]) -> None:
+        """Trims the log of a timed input as far as the checkpoints that are kept allow."""
+
+        def trim(log: Log) -> None:
+            below = passed(name, log.read(log.first()), kept)
+            if below is not None:
+                log.trim(below)
+
+        await self._call_log(name, trim)
+
     async def close(self) -> None:
         """Hangs up."""
+        for _, thread in self._logs.values():
+            thread.shutdown(wait=False)
         await self._call(self._store.close)
         self._thread.shutdown(wait=False)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from limnad.cli import checkpoints
+from limnad.cli import checkpoints, options
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -18,29 +19,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.add_typer(checkpoints.app, name="checkpoints")
-
-Target = Annotated[
-    str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
-]
-Arguments = Annotated[
-    list[str] | None,
-    typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
-]
-
-Feed = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="INPUT=FILE",
-        help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
-    ),
-]
-Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")]
-UiPort = Annotated[
-    int | None, typer.Option(metavar="PORT", help="The page's port (implies --ui); by default any that is free.")
-]
 
 
 def _show_version(wanted: bool) -> None:
@@ -50,7 +32,7 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def limnad(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -60,55 +42,53 @@ def options(
 
 @app.command()
 def run(
-    target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 1,
-    arg: Arguments = None,
-    feed: Feed = None,
-    show: Annotated[int, typer.Option(help="How many rows of each output and epoch to print; 0: none.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print outputs and the summary as JSON lines.")] = False,
-    port: Annotated[int, typer.Option(help="Where the agent listens on loopback; 0: anywhere.")] = 0,
-    ui: Ui = False,
-    ui_port: UiPort = None,
-    accumulation: Annotated[
-        str, typer.Option(help="How progress updates are gathered: `local`, or `none` to compare with.")
-    ] = "local",
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="From one checkpoint to the next (`5s`): workers that die are started again from it."
-        ),
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`."),
-    ] = None,
-    name: Annotated[str, typer.Option(help="The job's name in the store; by default that of its file.")] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the store.")] = False,
-    keep: Annotated[int | None, typer.Option(help="How many checkpoints are kept.")] = None,
-    delivery: Annotated[
-        str, typer.Option(help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).")
-    ] = "eager",
-    max_restarts: Annotated[
-        int | None, typer.Option(help="How often workers are started again within the window before it is given up.")
-    ] = None,
-    restart_window: Annotated[str | None, typer.Option(metavar="TIME", help="That window.")] = None,
+    target: options.Target,
+    workers: options.Workers = 1,
+    arg: options.Arguments = None,
+    feed: options.Feed = None,
+    show: options.Show = 20,
+    json: options.AsJson = False,
+    port: options.Port = 0,
+    ui: options.Ui = False,
+    ui_port: options.UiPort = None,
+    accumulation: options.Accumulation = "local",
+    checkpoint: options.Checkpoint = None,
+    checkpoint_epochs: options.CheckpointEpochs = None,
+    store: options.StoreUrl = None,
+    name: options.Name = None,
+    resume: options.Resume = False,
+    keep: options.Keep = None,
+    delivery: options.Delivery = "eager",
+    max_restarts: options.MaxRestarts = None,
+    restart_window: options.RestartWindow = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
-    from limnad.cli.durations import seconds
     from limnad.cli.run import RunOptions, run_job
     from limnad.client import Checkpointing
 
     checkpointing = None
-    if checkpoint or store or resume:
+    if checkpoint or checkpoint_epochs or store or resume:
+        every_s = None if checkpoint_epochs else Checkpointing.every_s
         checkpointing = Checkpointing(
-            store=store or checkpoints.DEFAULT_STORE,
-            name=name,
-            every_s=seconds(checkpoint, "--checkpoint") if checkpoint else 10.0,
+            store=store or options.DEFAULT_STORE,
+            name=name or "",
+            every_s=checkpoint or every_s,
+            every_epochs=checkpoint_epochs,
             keep=keep,
             resume=resume,
             delivery=delivery,
             max_restarts=max_restarts,
-            restart_window_s=seconds(restart_window, "--restart-window") if restart_window else None,
+            restart_window_s=restart_window,
+        )
+    else:
+        _refuse_without_checkpoints(
+            {
+                "--name": name,
+                "--keep": keep,
+                "--delivery committed": delivery == "committed",
+                "--max-restarts": max_restarts,
+                "--restart-window": restart_window,
+            }
         )
 
     wanted = RunOptions(
@@ -126,26 +106,24 @@ def run(
     sys.exit(run_job(wanted))
 
 
+def _refuse_without_checkpoints(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise JobError(f"{option} says something about checkpoints, but there are none: add --checkpoint 5s")
+
+
 @app.command()
 def drill(
-    target: Target,
-    workers: Annotated[int, typer.Option("-w", "--workers", help="How many worker processes.")] = 2,
-    arg: Arguments = None,
-    feed: Annotated[list[str] | None, typer.Option(metavar="INPUT=FILE", help="As for `limnad run`.")] = None,
-    faults: Annotated[
-        str,
-        typer.Option(
-            help="What to do to the job, of `kill-worker,kill-all-workers,kill-agent,kill-twice,freeze-worker,reset,"
-            "partition,one-way,slow-links`; or `all`."
-        ),
-    ] = "kill-worker,kill-all-workers,kill-agent,reset",
-    minutes: Annotated[float, typer.Option(help="For how long; each fault gets one run at least.")] = 1.0,
-    checkpoint: Annotated[str, typer.Option(metavar="TIME", help="From one checkpoint to the next.")] = "500ms",
-    store: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where checkpoints are kept; by default a directory of its own.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides when it strikes, and whom.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON lines.")] = False,
+    target: options.Target,
+    workers: options.Workers = 2,
+    arg: options.Arguments = None,
+    feed: options.Feed = None,
+    faults: options.Faults = "kill-worker,kill-all-workers,kill-agent,reset",
+    minutes: options.Minutes = 1.0,
+    checkpoint: options.DrillCheckpoint = None,
+    store: options.DrillStore = None,
+    seed: options.Seed = 0,
+    json: options.AsJson = False,
 ) -> None:
     """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
     from limnad.cli.drill import DrillOptions, run_drill
@@ -156,7 +134,7 @@ def drill(
     wanted = DrillOptions(
         run=[target, *given],
         workers=workers,
-        checkpoint=checkpoint,
+        checkpoint_s=checkpoint or 0.5,
         store=store,
         faults=[name.strip() for name in faults.split(",")],
         minutes=minutes,
@@ -168,8 +146,8 @@ def drill(
 
 @app.command()
 def graph(
-    target: Target,
-    arg: Arguments = None,
+    target: options.Target,
+    arg: options.Arguments = None,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -7,26 +7,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from limnad.cli.options import DEFAULT_STORE, AsJson
+from limnad.cli.terminal import console
 from limnad.cli.view import bytes_text
 from limnad.cluster.records import Blob, CheckpointRecord
 from limnad.errors import JobError
 from limnad.store import Checkpoints, Space, Store, open_store
+from limnad.store.opening import parse
 
 app = typer.Typer(help="List, inspect and delete the checkpoints in a store.", no_args_is_help=True)
-
-DEFAULT_STORE = "dir:.limnad"
-"""Where checkpoints are kept if nobody says: beside the job, for one machine."""
 
 StoreUrl = Annotated[
     str, typer.Option("--store", metavar="URL", help="As for `limnad run`: `dir:PATH` or `redis://HOST:PORT/DB`.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
 
 @app.command("list")
@@ -66,12 +65,14 @@ def delete(
     store: StoreUrl = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all checkpoints of a job, and all else that the store knows of it: it can never be resumed."""
+    """Delete all checkpoints of a job, and all else that the store knows of it, what was pushed to it included."""
     with _opened(store) as opened:
         _known(opened, job)
         if not yes:
             typer.confirm(f"Delete all checkpoints of {job!r} in {opened.describe()}?", abort=True)
         space = opened.job(job)
+        for name in space.logs():
+            space.log(name).delete()
         for key in space.ledger.keys(""):
             record = space.ledger.get(key)
             if record is not None:
@@ -82,6 +83,9 @@ def delete(
 
 @contextmanager
 def _opened(url: str) -> Iterator[Store]:
+    folder = parse(url).path
+    if folder is not None and not Path(folder).is_dir():
+        raise JobError(f"there is no store {url}: {Path(folder).absolute()} is no folder")
     store = open_store(url)
     try:
         yield store
@@ -155,7 +159,7 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console().print(table)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -15,10 +14,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from limnad.cli.relay import VARIABLE, Held, Relay, Way
+from limnad.cli.terminal import console
 from limnad.cli.watched import Epochs, WatchedRun
 from limnad.errors import JobError, JobFailed
 
@@ -155,7 +154,8 @@ class Tally:
     Attributes:
         times: How often it struck.
         recovery_s: Seconds until the next epoch was printed, each time.
-        runs: How many runs it struck.
+        runs: How many runs were made for it.
+        failed: How many of them ended with an error.
         rows: How many rows were compared.
         lost: How many rows were missing or different.
         repeated: How many epochs were printed twice.
@@ -164,6 +164,7 @@ class Tally:
     times: int = 0
     recovery_s: list[float] = field(default_factory=list)
     runs: int = 0
+    failed: int = 0
     rows: int = 0
     lost: int = 0
     repeated: int = 0
@@ -175,7 +176,7 @@ class DrillOptions:
 
     run: Sequence[str]
     workers: int
-    checkpoint: str
+    checkpoint_s: float
     store: str | None
     faults: Sequence[str]
     minutes: float
@@ -184,7 +185,7 @@ class DrillOptions:
 
 
 def run_drill(options: DrillOptions) -> int:
-    """Strikes run after run until the time is up; returns the exit code: 1 if anything was lost or repeated.
+    """Strikes run after run until the time is up; returns the exit code: 0 if every fault struck and nothing was lost.
 
     Raises:
         JobError: A fault has no such name.
@@ -193,10 +194,10 @@ def run_drill(options: DrillOptions) -> int:
     faults = list(FAULTS) if options.faults == ["all"] else options.faults
     if unknown := sorted(set(faults) - FAULTS.keys()):
         raise JobError(f"there is no fault {unknown[0]!r}; there are: {', '.join(FAULTS)}")
-    say = Console(stderr=True, highlight=False).print
-    expected, took_s = _reference(options)
+    say = console(stderr=True).print
+    expected, printing_s = _reference(options)
     rows = sum(map(len, expected.values()))
-    say(f"without faults: {len(expected):,} epochs with {rows:,} rows in {took_s:.1f} s")
+    say(f"without faults: {rows:,} rows in {len(expected):,} epochs")
     random = Random(options.seed)
     tallies = {fault: Tally() for fault in faults}
     until_s = time.monotonic() + options.minutes * 60
@@ -204,38 +205,65 @@ def run_drill(options: DrillOptions) -> int:
     while time.monotonic() < until_s or turn < len(faults):
         fault = faults[turn % len(faults)]
         turn += 1
-        _struck(options, fault, expected, random, took_s, tallies[fault])
-        say(f"run {turn}, {fault}: struck {tallies[fault].times} times so far, {tallies[fault].lost} rows lost")
+        tally = tallies[fault]
+        if error := _struck(options, fault, expected, random, printing_s, tally):
+            say(f"run {turn}, {fault}: the job failed: {error}")
+        say(f"run {turn}, {fault}: times struck so far {tally.times}, rows lost {tally.lost}")
     _show(tallies, options.as_json)
-    return int(any(tally.lost or tally.repeated for tally in tallies.values()))
+    if idle := [fault for fault, tally in tallies.items() if not tally.times]:
+        say(f"nothing was shown of {', '.join(idle)}: the job ended before it struck. Give it more rows or epochs.")
+    return int(any(not tally.times or tally.failed or tally.lost or tally.repeated for tally in tallies.values()))
 
 
 def _reference(options: DrillOptions) -> tuple[Epochs, float]:
-    began_s = time.monotonic()
+    """What a run without faults prints, and how long it does so from its first epoch on."""
     run = WatchedRun([*options.run, "-w", str(options.workers)], LIMIT_S)
+    run.until(1)
+    began_s = time.monotonic()
     if run.finish():
-        raise JobFailed(f"the job fails without any fault: {run.summary.get('error') or run.errors}")
+        raise JobFailed(f"the job fails without any fault: {_why(run)}")
     return run.epochs, time.monotonic() - began_s
 
 
-def _struck(options: DrillOptions, fault: str, expected: Epochs, random: Random, took_s: float, tally: Tally) -> None:
-    """One run under one kind of fault."""
+def _why(run: WatchedRun) -> str:
+    """What a run that failed said of it."""
+    return str(run.summary.get("error") or run.errors.strip().removeprefix("error: "))
+
+
+def _struck(
+    options: DrillOptions, fault: str, expected: Epochs, random: Random, printing_s: float, tally: Tally
+) -> str:
+    """One run under one kind of fault; returns why it failed, if it did."""
     with tempfile.TemporaryDirectory(prefix="limnad-drill-") as folder:
         store = options.store or f"dir:{folder}"
         name = f"drill-{random.getrandbits(64):016x}"
-        keeping = ["--store", store, "--name", name, "--checkpoint", options.checkpoint, "--max-restarts", "1000000"]
+        keeping = [
+            "--store",
+            store,
+            "--name",
+            name,
+            "--checkpoint",
+            str(options.checkpoint_s),
+            "--max-restarts",
+            "1000000",
+        ]
         with Relay() as relay:
             run = WatchedRun([*options.run, "-w", str(options.workers), *keeping], LIMIT_S, {VARIABLE: relay.proxy})
             watcher = _Watcher(run)
             scene = Scene(run, relay, random)
+            watcher.wait_for_next()
             while watcher.is_alive():
-                watcher.join(random.uniform(0.2, max(0.5, took_s / 2)))
-                if watcher.is_alive() and watcher.printed:
+                watcher.join(random.uniform(0.0, max(0.5, printing_s / 2)))
+                if watcher.is_alive():
                     _strike(FAULTS[fault], scene, watcher, tally)
         tally.runs += 1
         tally.rows += sum(map(len, expected.values()))
         tally.lost += _lost(expected, run.epochs)
         tally.repeated += len(run.repeated)
+        if not watcher.failed:
+            return ""
+        tally.failed += 1
+        return _why(run)
 
 
 def _strike(fault: Fault, scene: Scene, watcher: _Watcher, tally: Tally) -> None:
@@ -258,6 +286,7 @@ class _Watcher(threading.Thread):
         self._run = run
         self._news = threading.Condition()
         self._ended = False
+        self.failed = False
         self.printed = 0
         self.start()
 
@@ -266,7 +295,7 @@ class _Watcher(threading.Thread):
             with self._news:
                 self.printed += 1
                 self._news.notify_all()
-        self._run.finish()
+        self.failed = self._run.finish() != 0
         with self._news:
             self._ended = True
             self._news.notify_all()
@@ -304,7 +333,7 @@ def _show(tallies: dict[str, Tally], as_json: bool) -> None:
                 for value in line.values()
             )
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console().print(table)
 
 
 def _line(fault: str, tally: Tally) -> dict[str, Any]:
@@ -313,6 +342,7 @@ def _line(fault: str, tally: Tally) -> dict[str, Any]:
         "fault": fault,
         "times": tally.times,
         "runs": tally.runs,
+        "failed": tally.failed,
         "recovery, median s": round(statistics.median(times), 2) if times else None,
         "longest s": round(max(times), 2) if times else None,
         "rows compared": tally.rows,

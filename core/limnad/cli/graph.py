@@ -16,12 +16,17 @@ def show_graph(target: str, arguments: Mapping[str, str], output: Path | None, *
     """Builds a job and prints or writes its graph.
 
     Raises:
-        JobError: The job is wrong, or its picture cannot be drawn.
+        JobFailed: The job is wrong.
+        JobError: Its picture cannot be drawn.
     """
+    from limnad.stream.failures import undescribed
     from limnad.stream.jobfile import build_job, split_target
 
     path, function = split_target(target)
-    graph = build_job(path, function, arguments).graph
+    try:
+        graph = build_job(path, function, arguments).graph
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        raise undescribed(error) from None
     if as_json:
         print(json.dumps(as_dict(graph)))
     elif output is None:

@@ -10,10 +10,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from limnad.cli.view import rows_text
+
 
 def print_epoch(console: Console, output: str, epoch: int, batch: Any, show: int) -> None:
     """Prints some rows of an epoch as a table."""
-    title = f"{output}, epoch {epoch}: {len(batch):,} row{'' if len(batch) == 1 else 's'}"
+    title = f"{output}, epoch {epoch}: {rows_text(len(batch))}"
     console.print(title, style="bold", highlight=False, soft_wrap=True)
     if not show or not len(batch):
         return

@@ -63,6 +63,7 @@ class Relay:
         self._changed = asyncio.Condition()
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
         self._held: Held | None = None
         self._pace_s = 0.0
 
@@ -138,6 +139,7 @@ class Relay:
             self._tasks.discard(task)
 
         server = await asyncio.start_server(served, "127.0.0.1", 0)
+        self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         return port
 
@@ -177,6 +179,8 @@ class Relay:
             await self._changed.wait_for(lambda: self._held is None or not self._held(target, way))
 
     async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,10 +18,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from limnad.cli.feeding import Feeder
 from limnad.cli.outputs import json_line, print_epoch
 from limnad.cli.report import EXIT_INTERRUPTED, report_error
+from limnad.cli.terminal import console
 from limnad.cli.view import Rates, live_view, plain_line, summary_line
-from limnad.client import Checkpointing, Client, Job, JobStatus, LocalCluster
+from limnad.client import Checkpointing, Client, Job, JobStatus, LocalCluster, RecoveryStatus
 from limnad.errors import ClusterError, JobError, JobFailed, LimnadError
 
 MAX_LOST_AGENTS = 10
@@ -28,9 +31,6 @@ MAX_LOST_AGENTS = 10
 
 PLAIN_INTERVAL_S = 2.0
 """How often a line is printed where there is no terminal."""
-
-FEED_ROWS = 10_000
-"""How many JSON lines make one batch."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,10 @@ class RunOptions:
 
 def run_job(options: RunOptions) -> int:
     """Runs a job to its end; returns the exit code."""
-    from limnad.stream.jobfile import split_target
+    from limnad.stream.jobfile import job_file, split_target
 
     path, function = split_target(options.target)
-    if not Path(path).is_file():
-        raise JobError(f"there is no job file {path!r} (looked from {Path.cwd()})")
+    job_file(path)
     for file in options.feeds.values():
         if file != "-" and not Path(file).is_file():
             raise JobError(f"there is no file {file!r} to feed (looked from {Path.cwd()})")
@@ -63,13 +62,15 @@ def run_job(options: RunOptions) -> int:
     try:
         return _until_ended(options, path, function, screen)
     except KeyboardInterrupt:
-        screen.say("interrupted: all workers were ended")
+        again = "; go on with --resume" if options.checkpointing else ""
+        screen.say(f"interrupted: all workers were ended{again}")
         return EXIT_INTERRUPTED
 
 
 def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) -> int:
     """Runs the job; with checkpoints also when its agent dies, which starts workers but is one process like them."""
     checkpointing = options.checkpointing
+    job: Job | None = None
     lost = 0
     ui_port = options.ui_port
     while True:
@@ -91,7 +92,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                     return screen.watch(job)
         except ClusterError as error:
             lost += 1
-            if checkpointing is None or lost > (checkpointing.max_restarts or MAX_LOST_AGENTS):
+            if checkpointing is None or job is None or lost > (checkpointing.max_restarts or MAX_LOST_AGENTS):
                 raise
             screen.say(f"{error}. Starting again from the newest checkpoint")
             checkpointing = replace(checkpointing, resume=True)
@@ -102,29 +103,39 @@ class Screen:
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
-        self._err = Console(stderr=True, highlight=False)
+        named = options.checkpointing.name if options.checkpointing else ""
+        self._name = named or Path(options.target.partition(":")[0]).stem
+        self._err = console(stderr=True)
         # On one terminal the live view has to know of everything that is printed above it.
         one_terminal = self._err.is_terminal and sys.stdout.isatty()
-        self._out = self._err if one_terminal else Console(highlight=False)
+        self._out = self._err if one_terminal else console()
         self._rates = Rates()
         self._next_line_s = PLAIN_INTERVAL_S
         self._printers: list[threading.Thread] = []
-        self._feed_error: LimnadError | None = None
+        # Why we end the run ourselves: a row that cannot be fed, an output that cannot be printed.
+        self._error: LimnadError | None = None
+        durable = options.checkpointing is not None
+        self._feeders = [
+            Feeder(name, file, durable=durable, failed=self._cannot_feed, say=self.say)
+            for name, file in options.feeds.items()
+        ]
         self._next_epochs: dict[str, int] = {}
+        self._told_start = False
         self._told_restarts = 0
         self._told_drops = 0
+        self._told_waiting = ""
 
     def follow_prints(self, out: IO[bytes], err: IO[bytes]) -> None:
         """Passes on what the job's own code prints, above the live view."""
-        for source, console in ((out, self._out), (err, self._err)):
-            thread = threading.Thread(target=self._pass_on, args=(source, console), daemon=True)
+        for source, on in ((out, self._out), (err, self._err)):
+            thread = threading.Thread(target=self._pass_on, args=(source, on), daemon=True)
             thread.start()
             self._printers.append(thread)
 
     @staticmethod
-    def _pass_on(source: IO[bytes], console: Console) -> None:
+    def _pass_on(source: IO[bytes], on: Console) -> None:
         for line in source:
-            console.print(Text(line.decode(errors="replace").rstrip("\n")), soft_wrap=True)
+            on.print(Text(line.decode(errors="replace").rstrip("\n")), soft_wrap=True)
 
     def watch(self, job: Job) -> int:
         """Shows the run until it ends; returns the exit code."""
@@ -137,13 +148,13 @@ class Screen:
                 if not fed and status.state == "running":
                     fed = True
                     self._feed(job, status)
-                if self._feed_error is not None:
+                if self._error is not None:
                     job.cancel()
                     break
                 self._update(live, job, status)
             outputs.join()
-        if self._feed_error is not None:
-            return report_error(self._feed_error, self._err)
+        if self._error is not None:
+            return report_error(self._error, self._err)
         if status is None:
             raise ClusterError("the agent ended before it told anything about the job")
         return self._conclude(status)
@@ -157,19 +168,26 @@ class Screen:
         self._tell_recovery(status)
         rate = self._rates.add(status.running_s, status.rows_in)
         if live is not None:
-            live.update(live_view(status, job.name, self._options.workers, rate), refresh=True)
+            live.update(live_view(status, self._name, self._options.workers, rate), refresh=True)
         elif status.running_s >= self._next_line_s and status.state == "running" and not self._options.as_json:
             self._next_line_s = status.running_s + PLAIN_INTERVAL_S
             self.say(plain_line(status, rate))
 
     def _tell_recovery(self, status: JobStatus) -> None:
         told = status.recovery
+        checkpointing = self._options.checkpointing
+        if not self._told_start and status.state == "running":
+            self._told_start = True
+            if checkpointing is not None and checkpointing.resume:
+                self.say(_start(told, checkpointing))
         if told.restarts > self._told_restarts:
             start = f"checkpoint {told.checkpoint}" if told.checkpoint else "the inputs' beginning"
             self.say(f"{told.last_fault} Started again from {start} (restart {told.restarts}).")
         if told.dropped > self._told_drops:
             self.say(f"a checkpoint was dropped: {told.last_drop}")
-        self._told_restarts, self._told_drops = told.restarts, told.dropped
+        if told.waiting and told.waiting != self._told_waiting:
+            self.say(told.waiting)
+        self._told_restarts, self._told_drops, self._told_waiting = told.restarts, told.dropped, told.waiting
 
     def _conclude(self, status: JobStatus) -> int:
         if self._options.as_json:
@@ -187,13 +205,19 @@ class Screen:
         self._err.print(Text(line), soft_wrap=True)
 
     def _print_outputs(self, job: Job) -> None:
-        with contextlib.suppress(JobFailed, ClusterError):
-            for output, epoch, batch in job.outputs(from_epochs=self._next_epochs):
-                self._next_epochs[output] = epoch + 1
-                if self._options.as_json:
-                    print(json_line(output, epoch, batch), flush=True)
-                else:
-                    print_epoch(self._out, output, epoch, batch, self._options.show)
+        try:
+            with contextlib.suppress(JobFailed, ClusterError):
+                for output, epoch, batch in job.outputs(from_epochs=self._next_epochs):
+                    self._next_epochs[output] = epoch + 1
+                    if self._options.as_json:
+                        print(json_line(output, epoch, batch), flush=True)
+                    else:
+                        print_epoch(self._out, output, epoch, batch, self._options.show)
+        except (OSError, SystemExit) as error:  # Rich raises SystemExit when nobody reads any more
+            why = error.strerror if isinstance(error, OSError) else "nobody reads it any more"
+            self._error = JobError(f"standard output cannot be written ({why}): the run was ended")
+            # What is still buffered would be complained of when Python exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     # -- feeding -------------------------------------------------------------------------------------------------------
 
@@ -201,57 +225,23 @@ class Screen:
         """Starts to feed the hand-fed inputs."""
         feeds = self._options.feeds
         if missing := [name for name in status.inputs if name not in feeds]:
-            self._feed_error = JobError(
+            self._error = JobError(
                 f"the input {missing[0]!r} is fed by hand: give it rows with --feed {missing[0]}=FILE (JSON lines; - "
                 "is standard input), or feed it from a program with limnad.local"
             )
         elif unknown := [name for name in feeds if name not in status.inputs]:
             known = ", ".join(status.inputs) or "none"
-            self._feed_error = JobError(f"the job has no hand-fed input {unknown[0]!r}; it has: {known}")
-        for name, file in feeds.items():
-            if self._feed_error is None:
-                threading.Thread(target=self._feed_one, args=(job, name, file), daemon=True).start()
+            self._error = JobError(f"the job has no hand-fed input {unknown[0]!r}; it has: {known}")
+        if self._error is None:
+            for feeder in self._feeders:
+                feeder.feed(job)
 
-    def _feed_one(self, job: Job, name: str, file: str) -> None:
-        into = job.input(name)
-        try:
-            with contextlib.nullcontext(sys.stdin) if file == "-" else open(file) as lines:
-                for epoch, rows in json_epochs(lines, file):
-                    if epoch is not None:
-                        into.advance_to(epoch)
-                    if rows:
-                        into.on_next(rows)
-            into.close()
-        except (LimnadError, OSError) as error:
-            self._feed_error = error if isinstance(error, LimnadError) else JobError(str(error))
-            with contextlib.suppress(LimnadError):
-                job.cancel()
+    def _cannot_feed(self, error: LimnadError) -> None:
+        self._error = error
 
 
-def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[Any]]]:
-    """Reads JSON lines: yields ``(None, rows)`` for rows of the open epoch and ``(epoch, [])`` where one begins.
-
-    Lines of a terminal or pipe come as they are typed: each is a batch of its own then.
-
-    Raises:
-        JobError: A line is not JSON.
-    """
-    epoch = 0
-    waiting: list[Any] = []
-    limit = 1 if file == "-" else FEED_ROWS
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            if waiting:
-                yield None, waiting
-            epoch, waiting = epoch + 1, []
-            yield epoch, []
-            continue
-        try:
-            waiting.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise JobError(f"{file}, line {number} is not JSON ({error.msg}): {line.strip()[:80]}") from None
-        if len(waiting) >= limit:
-            yield None, waiting
-            waiting = []
-    if waiting:
-        yield None, waiting
+def _start(told: RecoveryStatus, checkpointing: Checkpointing) -> str:
+    """From where a run goes on that was to go on."""
+    if told.checkpoint:
+        return f"going on from checkpoint {told.checkpoint}"
+    return f"{checkpointing.store} holds no checkpoint of this job: starting from the inputs' beginning"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from limnad.client import JobStatus, RecoveryStatus
+if TYPE_CHECKING:
+    from limnad.client import JobStatus, RecoveryStatus
 
 RATE_WINDOW_S = 3.0
 """Over how long rates are taken: short enough to follow, long enough to read."""
@@ -21,7 +23,9 @@ class Rates:
         self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, seconds: float, rows: int) -> float:
-        """Notes a count at a time; returns the rate until then."""
+        """Notes a count at a time; returns the rate until then. After a restart both begin anew."""
+        if self._seen and (seconds < self._seen[-1][0] or rows < self._seen[-1][1]):
+            self._seen.clear()
         self._seen.append((seconds, rows))
         while len(self._seen) > 2 and seconds - self._seen[0][0] > RATE_WINDOW_S:
             self._seen.popleft()
@@ -51,7 +55,7 @@ def live_view(status: JobStatus, job: str, workers: int, rows_per_s: float) -> R
 
 def _recovery_facts(told: RecoveryStatus) -> list[RenderableType]:
     """Checkpoints and restarts, if there are any."""
-    if not (told.committed or told.restarts or told.dropped):
+    if not (told.committed or told.restarts or told.dropped or told.waiting):
         return []
     facts = Table.grid(padding=(0, 3))
     facts.add_row(
@@ -61,7 +65,7 @@ def _recovery_facts(told: RecoveryStatus) -> list[RenderableType]:
         _fact("dropped", f"{told.dropped:,}"),
         _fact("restarts", f"{told.restarts:,}"),
     )
-    return [facts]
+    return [facts, Text(told.waiting, "yellow")] if told.waiting else [facts]
 
 
 def stage_table(status: JobStatus) -> Table:
@@ -81,8 +85,8 @@ def plain_line(status: JobStatus, rows_per_s: float) -> str:
     epoch = "-" if status.epoch is None else str(status.epoch)
     paused = ", sources paused" if status.waiting_workers else ""
     return (
-        f"{status.state} {status.running_s:.1f} s: epoch {epoch}, {status.rows_in:,} rows in, "
-        f"{status.rows_out:,} rows out, {short(rows_per_s)} rows/s{paused}"
+        f"{status.state} {status.running_s:.1f} s: epoch {epoch}, {rows_text(status.rows_in)} in, "
+        f"{rows_text(status.rows_out)} out, {short(rows_per_s)} rows/s{paused}"
     )
 
 
@@ -91,7 +95,7 @@ def summary_line(status: JobStatus, workers: int) -> str:
     rate = status.rows_in / status.running_s if status.running_s > 0 else 0.0
     return (
         f"{status.state} in {status.running_s:.2f} s on {workers} worker{'s' if workers > 1 else ''} "
-        f"(start-up {status.starting_s:.2f} s): {status.rows_in:,} rows in, {status.rows_out:,} rows out, "
+        f"(start-up {status.starting_s:.2f} s): {rows_text(status.rows_in)} in, {rows_text(status.rows_out)} out, "
         f"{short(rate)} rows/s, {bytes_text(status.data_bytes)} exchanged" + _recovery_summary(status.recovery)
     )
 
@@ -101,6 +105,15 @@ def _recovery_summary(told: RecoveryStatus) -> str:
         return ""
     restarts = f", {told.restarts} restart{'s' if told.restarts != 1 else ''}" if told.restarts else ""
     return f", {told.committed} checkpoint{'s' if told.committed != 1 else ''}{restarts}"
+
+
+def rows_text(count: int) -> str:
+    """A number of rows.
+
+    >>> rows_text(1), rows_text(2_000)
+    ('1 row', '2,000 rows')
+    """
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def short(number: float) -> str:

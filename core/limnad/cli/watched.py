@@ -76,6 +76,11 @@ class WatchedRun:
                 break
         return self
 
+    def error_lines(self) -> Iterator[str]:
+        """Each line on standard error as it comes, to the end of the run; `errors` does not have them."""
+        assert self._process.stderr is not None
+        yield from iter(self._process.stderr.readline, "")
+
     def finish(self) -> int:
         """Reads to the end; the exit code."""
         for _ in self.lines():

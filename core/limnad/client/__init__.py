@@ -4,7 +4,8 @@
 part of the library that knows the wire types.
 """
 
-from limnad.client.client import Checkpointing, Client, Input, Job, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.client import Checkpointing, Client, Job, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
 
 __all__ = [

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 
-from limnad.batch import decode, encode
-from limnad.errors import ClusterError, JobError, JobFailed
-from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad.batch import decode
+from limnad.client.inputs import Input
+from limnad.client.translation import translated, translated_stream
+from limnad.errors import JobFailed
+from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
 _OPTIONS = [
     # An agent that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
@@ -27,8 +27,6 @@ _OPTIONS = [
 ]
 
 _ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,7 @@ class RecoveryStatus:
         halted_s: Seconds that the slowest worker stood still for the newest one.
         stored_s: Seconds that the slowest worker took to store it, running on.
         stored_bytes: What all workers stored for it.
+        waiting: What waits for the store, and why; empty: nothing.
     """
 
     generation: int
@@ -124,6 +123,7 @@ class RecoveryStatus:
     halted_s: float
     stored_s: float
     stored_bytes: int
+    waiting: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,19 @@ class Client:
             accumulation=accumulation,
             **(checkpointing.fields() if checkpointing is not None else {}),
         )
-        answer = _translated(lambda: self._jobs.Submit(request))
-        return Job(answer.job, self._jobs)
+        answer = translated(lambda: self._jobs.Submit(request))
+        return Job(answer.job, self._jobs, durable=checkpointing is not None)
+
+    def job(self, name: str) -> Job:
+        """A job that somebody else has submitted.
+
+        Raises:
+            JobError: The agent has no job of that name.
+            ClusterError: The agent cannot be reached.
+        """
+        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=name))
+        view = next(translated_stream(call))
+        return Job(name, self._jobs, durable=view.durable)
 
     def close(self) -> None:
         """Hangs up; jobs go on."""
@@ -234,17 +245,24 @@ class Client:
 
 
 class Job:
-    """A job that has been submitted."""
+    """A job that has been submitted.
 
-    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+    Args:
+        name: Its name at the agent.
+        jobs: The agent.
+        durable: Whether it has a store.
+    """
+
+    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub, *, durable: bool = False) -> None:
         self.name = name
         self._jobs = jobs
-        self._inputs: dict[str, Input] = {}
+        self._durable = durable
+        self._inputs: dict[tuple[str, str | None], Input] = {}
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
         call = self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name))
-        yield from map(_status, _translated_stream(call))
+        yield from map(_status, translated_stream(call))
 
     def status(self) -> JobStatus:
         """The job's status now."""
@@ -258,7 +276,7 @@ class Job:
         """
         request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
         call = self._jobs.Subscribe(request)
-        for output in _translated_stream(call):
+        for output in translated_stream(call):
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
     def subscribe(self, output: str) -> Iterator[tuple[int, Any]]:
@@ -276,11 +294,17 @@ class Job:
         if status.failure is not None:
             raise status.failure
 
-    def input(self, name: str) -> Input:
-        """A hand-fed input of the job, to be fed from here."""
-        if name not in self._inputs:
-            self._inputs[name] = Input(self.name, name, self._jobs)
-        return self._inputs[name]
+    def input(self, name: str, producer: str | None = None) -> Input:
+        """A hand-fed input of the job, to be fed from here.
+
+        Args:
+            name: The input's.
+            producer: Who feeds it, so that the same program, started again, knows what it has pushed already; see
+                `Input.last_sequence`. One program at a time. None: somebody new.
+        """
+        if (name, producer) not in self._inputs:
+            self._inputs[name, producer] = Input(self.name, name, self._jobs, producer, durable=self._durable)
+        return self._inputs[name, producer]
 
     def wait(self) -> JobStatus:
         """Waits until the job has ended.
@@ -325,7 +349,7 @@ class Job:
         Raises:
             JobError: The job has no store, or has ended.
         """
-        answer = _translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
+        answer = translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
         return answer.checkpoint
 
     def rescale(self, workers: int) -> None:
@@ -335,57 +359,11 @@ class Job:
             JobError: The job has no store, has ended, or a stage's state cannot be spread over so many.
         """
         request = jobs_pb2.RescaleRequest(job=self.name, workers=workers)
-        _translated(lambda: self._jobs.Rescale(request))
+        translated(lambda: self._jobs.Rescale(request))
 
     def cancel(self) -> None:
         """Ends the job at once."""
-        _translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
-
-
-class Input:
-    """A hand-fed input of a running job (Naiad, section 4.1). Each call returns when the engine has taken it."""
-
-    def __init__(self, job: str, name: str, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
-        self._job = job
-        self._name = name
-        self._requests: SimpleQueue[jobs_pb2.PushRequest | None] = SimpleQueue()
-        self._answers: Any = None
-        self._jobs = jobs
-        self._lock = threading.Lock()
-
-    def on_next(self, batch: Any) -> None:
-        """Rows of the open epoch: a frame of the input's schema, or a list of records.
-
-        Raises:
-            JobError: The input does not exist, is closed, or the rows do not fit.
-        """
-        encoding, payload = encode(batch)
-        number = exchange_pb2.Encoding.Name(int(encoding))
-        self._push(rows=control_pb2.Rows(encoding=number, payload=payload))
-
-    def advance_to(self, epoch: int) -> None:
-        """Ends all epochs before this one."""
-        self._push(advance_to=epoch)
-
-    def close(self) -> None:
-        """No more rows."""
-        self._push(close=True)
-        with self._lock:
-            self._requests.put(None)
-            self._answers = None
-
-    def _push(self, **action: Any) -> None:
-        request = jobs_pb2.PushRequest(job=self._job, push=control_pb2.Push(input=self._name, **action))
-        with self._lock:
-            if self._answers is None:
-                self._requests = SimpleQueue()
-                self._answers = self._jobs.Push(iter(self._requests.get, None))
-            self._requests.put(request)
-            try:
-                _translated(lambda: next(self._answers))
-            except JobError:
-                self._answers = None
-                raise
+        translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
 
 
 def _status(view: jobs_pb2.JobView) -> JobStatus:
@@ -431,6 +409,7 @@ def _status(view: jobs_pb2.JobView) -> JobStatus:
             halted_s=view.checkpoint_halted_us / 1e6,
             stored_s=view.checkpoint_stored_us / 1e6,
             stored_bytes=view.checkpoint_bytes,
+            waiting=view.waiting,
         ),
         failure=failure,
     )
@@ -445,30 +424,3 @@ def _probes(view: jobs_pb2.JobView, known: list[control_pb2.Status]) -> dict[str
         epochs = [worker.probes.get(name) for worker in known]
         furthest[name] = None if None in epochs else max(epoch for epoch in epochs if epoch is not None)
     return furthest
-
-
-def _translated(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except grpc.RpcError as error:
-        raise _error(error) from None
-    except ValueError as error:
-        raise ClusterError(f"this client was closed: {error}") from None
-
-
-def _translated_stream(call: Any) -> Iterator[Any]:
-    try:
-        yield from call
-    except grpc.RpcError as error:
-        raise _error(error) from None
-    finally:
-        call.cancel()
-
-
-def _error(error: Any) -> Exception:
-    code, details = error.code(), error.details()
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return ClusterError(f"the agent cannot be reached: {details}")
-    if code is grpc.StatusCode.CANCELLED:
-        return ClusterError("this client was closed")
-    return JobError(details or str(code))

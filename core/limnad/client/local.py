@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
-from limnad.client.client import Client, Job
+from limnad.client.client import Checkpointing, Client, Job
 from limnad.errors import ClusterError, JobError
 
 MAX_WORKERS = 256
@@ -58,6 +58,8 @@ class LocalCluster:
                 stderr=output,
                 pass_fds=[announce],
                 start_new_session=True,
+                # gRPC's C core would log between the job's own prints.
+                env={"GRPC_VERBOSITY": "ERROR", **os.environ},
             )
         finally:
             os.close(announce)
@@ -99,19 +101,27 @@ class LocalCluster:
 
 
 @contextmanager
-def local(target: str, workers: int = 1, arguments: Mapping[str, Any] | None = None) -> Iterator[Job]:
+def local(
+    target: str,
+    workers: int = 1,
+    arguments: Mapping[str, Any] | None = None,
+    checkpointing: Checkpointing | None = None,
+) -> Iterator[Job]:
     """Runs a job on this machine for the length of a ``with`` block; what is left of it then is cancelled.
 
     Args:
         target: ``"FILE[:FUNCTION]"``, as for `limnad run`.
         workers: How many worker processes.
         arguments: For the function.
+        checkpointing: How it survives the loss of workers, and goes on in a later program; None: not at all.
 
     Raises:
         JobError: The request is wrong.
         ClusterError: The agent did not start.
     """
-    path, _, function = target.partition(":")
+    from limnad.stream.jobfile import split_target  # needs Polars and Pydantic: a program may import limnad in a moment
+
+    path, function = split_target(target)
     with LocalCluster(workers) as cluster, Client(cluster.address) as client:
-        job = client.submit(path, function or "job", arguments=arguments, workers=workers)
+        job = client.submit(path, function, arguments=arguments, workers=workers, checkpointing=checkpointing)
         yield job

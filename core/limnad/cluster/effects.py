@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from limnad.timely.snapshot import Snapshot
+from limnad.timely.snapshot import PartitionKey, Snapshot
+from limnad.timely.source import Cut
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
@@ -100,7 +101,20 @@ class Captured:
     snapshot: Snapshot
 
 
-Effect = Data | Progress | Ack | Publish | Marker | Captured
+@dataclass(frozen=True, slots=True)
+class LogCut:
+    """A cut is to be appended to its input's log; the partition waits until it is durable.
+
+    Attributes:
+        key: The partition.
+        cut: Where.
+    """
+
+    key: PartitionKey
+    cut: Cut
+
+
+Effect = LogCut | Data | Progress | Ack | Publish | Marker | Captured
 
 
 class LinkError(Exception):

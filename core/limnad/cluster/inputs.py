@@ -1,12 +1,13 @@
 """The source partitions that one worker reads, each with its own capability and position."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.snapshot import PartitionKey, PartitionState
-from limnad.timely.source import End, Idle, Reader, Rows, Source
+from limnad.timely.source import Answer, Cut, End, Idle, Reader, Rows, Source, TimedReader, TimedSource
 
 
 class SourceFailure(Exception):
@@ -24,7 +25,20 @@ class SourceFailure(Exception):
 
 @dataclass(slots=True)
 class Partition:
-    """One open partition: it holds its stage's capability for `epoch`."""
+    """One open partition: it holds its stage's capability for `epoch`.
+
+    Attributes:
+        stage: Of which input.
+        name: The source's name for it.
+        reader: Reads it.
+        epoch: Where it stands.
+        asleep: Whether it had nothing.
+        retry_s: After how long it may have.
+        logs: Whether its cuts have to be logged.
+        known: The newest epoch whose cut is in the log; None: the end is.
+        held: An answer that may be taken when its cut is in the log, and that cut.
+        durable: Whether it is.
+    """
 
     stage: Stage
     name: str
@@ -32,6 +46,39 @@ class Partition:
     epoch: int = 0
     asleep: bool = False
     retry_s: float | None = None
+    logs: bool = False
+    known: int | None = 0
+    held: tuple[Answer, Cut] | None = None
+    durable: bool = False
+
+    @property
+    def key(self) -> PartitionKey:
+        """Names it in the whole job."""
+        return self.stage.name, self.name
+
+    @property
+    def awake(self) -> bool:
+        """Whether it may be asked."""
+        return self.durable if self.held is not None else not self.asleep
+
+    def ask(self) -> Answer | Cut:
+        """What it has, or which cut has to be logged before that can be said."""
+        if self.held is not None:
+            answer, self.held, self.durable = self.held[0], None, False
+            return answer
+        if not self.logs:
+            return self.reader.read()
+        before = self.reader.position()
+        answer = self.reader.read()
+        if self.known is None or isinstance(answer, Idle) or (isinstance(answer, Rows) and answer.epoch <= self.known):
+            return answer
+        cut = Cut(answer.epoch if isinstance(answer, Rows) else None, before)
+        self.held, self.known = (answer, cut), cut.epoch
+        return cut
+
+    def state(self) -> PartitionState:
+        """Where it stands."""
+        return PartitionState(self.epoch, self.reader.position() if self.held is None else self.held[1].position)
 
 
 @dataclass(slots=True)
@@ -39,6 +86,14 @@ class Inputs:
     """Reads the partitions of one worker, the one at the earliest epoch first.
 
     Partition ``i`` of a source belongs to worker ``i mod workers``.
+
+    Attributes:
+        graph: The job's.
+        scheduler: What is fed.
+        worker: Which worker this is.
+        workers: How many there are.
+        sources: By input stage.
+        cuts: All cuts of timed sources that are in their logs, each partition's in order; None: they have no logs.
     """
 
     graph: LogicalGraph
@@ -46,9 +101,11 @@ class Inputs:
     worker: int
     workers: int
     sources: Mapping[str, Source]
+    cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None
     _open: list[Partition] = field(default_factory=list)
     _ended: dict[PartitionKey, PartitionState] = field(default_factory=dict)
     _turn: int = 0
+    _cuts: list[tuple[PartitionKey, Cut]] = field(default_factory=list)
 
     def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None) -> None:
         """Opens this worker's partitions and takes a capability for each, for the epoch at which it stands.
@@ -68,6 +125,28 @@ class Inputs:
             for number, name in enumerate(self.sources[stage.name].partitions()):
                 if number % self.workers == self.worker:
                     self._open_partition(stage, name, restored.get((stage.name, name)), earliest)
+        if self.cuts is not None:
+            for partition in self._open:
+                if is_timed(self.sources[partition.stage.name]):
+                    self._repeat(partition, self.cuts.get(partition.key, ()))
+
+    def _repeat(self, partition: Partition, cuts: Sequence[Cut]) -> None:
+        partition.logs, partition.known = True, partition.epoch
+        behind = [cut for cut in cuts if cut.epoch is None or cut.epoch > partition.epoch]
+        if behind:
+            partition.known = behind[-1].epoch
+        cast(TimedReader, partition.reader).repeat(behind)
+
+    def cut_logged(self, key: PartitionKey) -> None:
+        """A cut that `take_cuts` gave is durable."""
+        for partition in self._open:
+            if partition.key == key:
+                partition.durable = partition.held is not None
+
+    def take_cuts(self) -> Sequence[tuple[PartitionKey, Cut]]:
+        """Which cuts are to be logged, since the last call."""
+        cuts, self._cuts = self._cuts, []
+        return cuts
 
     def _open_partition(self, stage: Stage, name: str, state: PartitionState | None, earliest: int) -> None:
         if state is not None and state.position is None:
@@ -84,7 +163,7 @@ class Inputs:
     @property
     def readable(self) -> bool:
         """Whether some partition is awake."""
-        return any(not partition.asleep for partition in self._open)
+        return any(partition.awake for partition in self._open)
 
     @property
     def next_epoch(self) -> int:
@@ -103,14 +182,14 @@ class Inputs:
 
     def read(self) -> bool:
         """Asks one partition; True if it had something to say."""
-        awake = [partition for partition in self._open if not partition.asleep]
+        awake = [partition for partition in self._open if partition.awake]
         if not awake:
             return False
         self._turn += 1
         count = len(awake)
         partition = min((awake[(self._turn + i) % count] for i in range(count)), key=lambda p: p.epoch)
         try:
-            answer = partition.reader.read()
+            answer = partition.ask()
         except Exception as error:
             raise SourceFailure(partition.stage.name, partition.name) from error
         match answer:
@@ -118,6 +197,9 @@ class Inputs:
                 self._advance(partition, epoch)
                 if batch is not None:
                     self.scheduler.feed(partition.stage, batch, epoch)
+            case Cut():
+                self._cuts.append((partition.key, answer))
+                return self.readable
             case Idle(retry_s):
                 partition.asleep, partition.retry_s = True, retry_s
                 return self.readable
@@ -153,12 +235,14 @@ class Inputs:
 
     def capture(self) -> dict[PartitionKey, PartitionState]:
         """Where every partition stands, those that have ended included."""
-        return self._ended | {
-            (partition.stage.name, partition.name): PartitionState(partition.epoch, partition.reader.position())
-            for partition in self._open
-        }
+        return self._ended | {partition.key: partition.state() for partition in self._open}
 
     def close(self) -> None:
         """Closes all readers."""
         for partition in self._open:
             partition.reader.close()
+
+
+def is_timed(source: Source) -> bool:
+    """Whether some of its epochs do not follow from positions."""
+    return isinstance(source, TimedSource) and source.timed

@@ -295,7 +295,11 @@ def _changed(before: tuple[str, ...], now: Built) -> Failure:
     gone = [name for name in before if name not in now.stages]
     new = [name for name in now.stages if name not in before]
     said = [f"{what} {', '.join(map(repr, names))}" for what, names in (("gone:", gone), ("new:", new)) if names]
-    differing = f" ({'; '.join(said)})" if said else " (the stages are the same, but not how they are connected)"
+    differing = (
+        f" ({'; '.join(said)})"
+        if said
+        else " (the stages are the same, but not how they are connected, or what its inputs are)"
+    )
     return Failure(
         Fault.JOB,
         f"the job's dataflow is not the one that made the checkpoint{differing}: its state cannot be given back. "

@@ -13,7 +13,7 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, LogCut, Marker, Progress, Publish
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
@@ -21,8 +21,8 @@ from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
 from limnad.timely.scheduler import Parcel, Scheduler
-from limnad.timely.snapshot import Part, Snapshot
-from limnad.timely.source import Source
+from limnad.timely.snapshot import Part, PartitionKey, Snapshot
+from limnad.timely.source import Cut, Source
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
 
@@ -39,6 +39,7 @@ class Worker:
         budget_bytes: See `backpressure`.
         clock_ns: Only for telling how long stages were busy; nothing depends on it.
         generation: Which run of the job this is.
+        cuts: See `Inputs`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
     ) -> None:
         self.graph = graph
         self.generation = generation
@@ -61,7 +63,7 @@ class Worker:
         self.buffer = ProgressBuffer()
         self.policy = FlushPolicy(accumulation)
         self.scheduler = self._make_scheduler(clock_ns)
-        self.inputs = Inputs(graph, self.scheduler, index, workers, sources)
+        self.inputs = Inputs(graph, self.scheduler, index, workers, sources, cuts)
         peers = [peer for peer in range(workers) if peer != index]
         self.pressure = Backpressure(peers, budget_bytes)
         self.waiting_for_credit = False
@@ -248,6 +250,7 @@ class Worker:
             return False
         self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))
         has_read = self.inputs.read()
+        self._effects.extend(LogCut(key, cut) for key, cut in self.inputs.take_cuts())
         self._hand_out(self.scheduler.flush_full())
         return has_read
 
@@ -268,6 +271,10 @@ class Worker:
     def wake(self) -> None:
         """Idle sources may have something now."""
         self.inputs.wake()
+
+    def cut_logged(self, key: PartitionKey) -> None:
+        """What a `LogCut` asked for is durable."""
+        self.inputs.cut_logged(key)
 
     @property
     def finished(self) -> bool:

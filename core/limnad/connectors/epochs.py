@@ -54,7 +54,11 @@ def by_file() -> EpochRule:
 
 
 def by_time(seconds: float) -> EpochRule:
-    """An epoch for each interval of processing time. The position has the open epoch; boundaries are not logged."""
+    """An epoch for each interval of processing time.
+
+    In a job with a store each boundary is durable before the epoch that it ends can be complete, so that a replay
+    repeats it: an epoch takes the time of an append to the store longer.
+    """
     if seconds <= 0:
         raise ValueError(f"an epoch needs more than 0 seconds, not {seconds}")
     return EpochRule(seconds=seconds)

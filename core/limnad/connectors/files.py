@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, Unpack
 
 import numpy as np
 import polars as pl
 
 from limnad.connectors.epochs import ALL_AT_ONCE, EpochRule, by_time
+from limnad.connectors.options import LineOptions
 from limnad.connectors.splits import Paths, Piece, check_layout, deal, find_files, layout_of
 from limnad.errors import InputError
-from limnad.timely.source import Answer, End, Idle, Position, Rows
+from limnad.timely.source import Answer, Cut, End, Idle, Position, Rows
 
 BATCH_BYTES = 4 << 20
 """How much of the input makes one batch: large enough that a batch's fixed cost of some 100 us is one in a hundred."""
@@ -79,6 +82,7 @@ class LineFiles:
         else:
             self._pieces = deal(sizes, splits, cut)
         self.layout = layout_of(self._pieces)
+        self.zero_s = math.inf
         self._what = paths if isinstance(paths, str) else f"{len(self.files)} files"
 
     def partitions(self) -> Sequence[str]:
@@ -94,6 +98,15 @@ class LineFiles:
     def describe(self) -> str:
         """See `limnad.timely.source.Source`."""
         return f"{self._what}"
+
+    @property
+    def timed(self) -> bool:
+        """See `limnad.timely.source.TimedSource`."""
+        return self.epochs.seconds > 0
+
+    def stands_at(self, epoch: int) -> None:
+        """Some partition is at that epoch: the clock counts from there on, for all of them."""
+        self.zero_s = min(self.zero_s, self.epochs.clock() - epoch * self.epochs.seconds)
 
     def parse(self, parts: list[tuple[str, int, bytes]]) -> pl.DataFrame:
         """Turns whole lines into a frame; each part is a file, the byte at which it starts, and its bytes."""
@@ -115,9 +128,14 @@ class LineReader:
         self._offset: int | None = None if position is None else position["offset"]
         self._bytes = 0 if position is None else int(position["bytes"])
         self._epoch = 0 if position is None else int(position["epoch"])
-        clock = source.epochs.clock
         self._inode: int | None = None
-        self._opened_s = clock() - self._epoch * source.epochs.seconds
+        self._cuts: deque[Cut] = deque()
+        self._begun = self._epoch
+        source.stands_at(self._epoch)
+
+    def repeat(self, cuts: Sequence[Cut]) -> None:
+        """See `limnad.timely.source.TimedReader`."""
+        self._cuts.extend(cuts)
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`.
@@ -129,7 +147,7 @@ class LineReader:
         gathered, epoch = 0, None
         while self._piece < len(self._pieces) and gathered < self._source.batch_bytes:
             piece = self._pieces[self._piece]
-            next_epoch = self._source.epochs.epoch(piece.file_number, self._bytes, self._epoch, self._opened_s)
+            next_epoch = self._next_epoch(piece)
             if parts and next_epoch != epoch:
                 break
             epoch = next_epoch
@@ -146,6 +164,18 @@ class LineReader:
         self._epoch = epoch or 0
         return Rows(self._epoch, self._source.parse(parts))
 
+    def _next_epoch(self, piece: Piece) -> int:
+        """Of the row that is read next."""
+        source = self._source
+        while self._cuts and (cut := self._cuts[0]).epoch is not None and self._bytes >= cut.position["bytes"]:
+            self._begun = cut.epoch
+            self._cuts.popleft()
+            source.stands_at(cut.epoch)
+        epoch = max(self._epoch, self._begun)
+        if self._cuts:
+            return epoch
+        return source.epochs.epoch(piece.file_number, self._bytes, epoch, source.zero_s)
+
     def _nothing(self, epoch: int | None) -> Answer:
         source = self._source
         if not source.follow:
@@ -158,6 +188,8 @@ class LineReader:
 
     def _room(self, gathered: int) -> int:
         room = self._source.batch_bytes - gathered
+        if self._cuts and self._cuts[0].epoch is not None:
+            room = min(room, self._cuts[0].position["bytes"] - self._bytes)
         size = self._source.epochs.size_bytes
         return min(room, size - self._bytes % size) if size else room
 
@@ -281,12 +313,12 @@ class TextFiles(LineFiles):
         *,
         encoding: str = "utf-8",
         include_path: bool = False,
-        errors: str = "fail",
-        **options: object,
+        errors: Literal["fail", "replace"] = "fail",
+        **options: Unpack[LineOptions],
     ) -> None:
         if errors not in ("fail", "replace"):
             raise InputError(f"errors is 'fail' or 'replace', not {errors!r}")
-        super().__init__(paths, TEXT_SUFFIXES, **options)  # type: ignore[arg-type]
+        super().__init__(paths, TEXT_SUFFIXES, **options)
         self._encoding = _checked_encoding(encoding)
         self._include_path = include_path
         self._errors = errors

@@ -8,18 +8,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 import polars as pl
 
 from limnad.connectors.epochs import ALL_AT_ONCE, EpochRule
 from limnad.connectors.files import LineFiles
+from limnad.connectors.options import LineOptions, OnError, SchemaLike
 from limnad.connectors.splits import Paths, Piece, check_layout, deal, find_files, layout_of
 from limnad.errors import InputError
 from limnad.timely.source import Answer, End, Position, Rows
-
-SchemaLike = Mapping[str, Any] | pl.Schema
 
 INFER_ROWS = 1000
 """How many rows of the first file are looked at where no schema is given."""
@@ -41,10 +40,19 @@ class RowFiles(LineFiles):
     other columns are null) a struct of `ERROR_SCHEMA`.
     """
 
-    def __init__(self, paths: Paths, suffixes: Sequence[str], on_error: str, **options: Any) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        suffixes: Sequence[str],
+        on_error: str,
+        *,
+        cut: bool = True,
+        quote: bytes = b"",
+        **options: Unpack[LineOptions],
+    ) -> None:
         if on_error not in ("fail", "divert"):
             raise InputError(f"on_error is 'fail' or 'divert', not {on_error!r}")
-        super().__init__(paths, suffixes, **options)
+        super().__init__(paths, suffixes, cut=cut, quote=quote, **options)
         self.diverts = on_error == "divert"
         self.error_column = _ERROR
         self.keeps_blank_lines = False
@@ -141,8 +149,8 @@ class CsvFiles(RowFiles):
         separator: str = ",",
         quote_char: str | None = '"',
         splittable: bool = False,
-        on_error: str = "fail",
-        **options: Any,
+        on_error: OnError = "fail",
+        **options: Unpack[LineOptions],
     ) -> None:
         self._has_header = has_header
         self._separator = separator
@@ -223,7 +231,12 @@ class NdjsonFiles(RowFiles):
     """
 
     def __init__(
-        self, paths: Paths, *, schema: SchemaLike | None = None, on_error: str = "fail", **options: Any
+        self,
+        paths: Paths,
+        *,
+        schema: SchemaLike | None = None,
+        on_error: OnError = "fail",
+        **options: Unpack[LineOptions],
     ) -> None:
         super().__init__(paths, (".ndjson", ".jsonl", ".json"), on_error, **options)
         self._declare(pl.Schema(schema) if schema is not None else self._inferred())

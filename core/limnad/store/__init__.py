@@ -1,9 +1,9 @@
 """Where checkpoints and a job's small records live: in Redis, or in a directory. This package does IO.
 
-Two interfaces: a `Ledger` of small records with compare-and-set, and `Chunks`, immutable bytes under names made from
-their content. `open_store` opens both from one URL; `Store.job` gives each job its own. Upon the two stand, knowing
-nothing of what is behind them: `Checkpoints` (which there are), `retain` (how they end) and `Identity` (whether the
-store is still the one it was).
+Three interfaces: a `Ledger` of small records with compare-and-set; `Chunks`, immutable bytes under names made from
+their content; `Log`, to which each entry is appended once however often that is tried. `open_store` opens all from one
+URL; `Store.job` gives each job its own. Upon the first two stand, knowing nothing of what is behind them: `Checkpoints`
+(which there are), `retain` (how they end) and `Identity` (whether the store is still the one it was).
 
 What must never live here: what a checkpoint means. Nothing of dataflow is known, bytes are bytes.
 """
@@ -15,6 +15,7 @@ from limnad.store.errors import (
     ChunkMissing,
     Conflict,
     Full,
+    Gap,
     LostState,
     StoreError,
     Unavailable,
@@ -22,6 +23,7 @@ from limnad.store.errors import (
 )
 from limnad.store.identity import Identity, Witness
 from limnad.store.interface import ABSENT, ChunkRef, Chunks, Durability, Ledger, Record, Space, Store, Version
+from limnad.store.logs import Entry, Last, Log, LogState
 from limnad.store.opening import open_store
 from limnad.store.retention import Swept, retain
 
@@ -35,9 +37,14 @@ __all__ = [
     "Chunks",
     "Conflict",
     "Durability",
+    "Entry",
     "Full",
+    "Gap",
     "Identity",
+    "Last",
     "Ledger",
+    "Log",
+    "LogState",
     "LostState",
     "Manifest",
     "Record",

@@ -7,6 +7,7 @@
     PATH/store/ledger/<key>               the store's own records: 16 bytes of version, then the value
     PATH/jobs/<job>/ledger/<key>          a job's records
     PATH/jobs/<job>/chunks/<digest>.<n>   a chunk; its time of modification, in seconds, is its mark
+    PATH/jobs/<job>/logs/<log>/           see `directory_log`
     PATH/jobs/<job>/lock                  held while the job's records change or its chunks are marked or deleted
 
 A file is written aside, synced, and renamed; then the folder is synced. So a file is whole whenever it is there, and
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from limnad.store.compression import Compression, Compressor, unpack
+from limnad.store.directory_log import DirectoryLog
 from limnad.store.errors import ChunkMissing, Conflict, StoreError
 from limnad.store.files import Lock, Scratch, make_folder, read, sync_folder, translated
 from limnad.store.interface import ABSENT, Bytes, ChunkRef, Durability, Record, Version, check_name, unescape
@@ -59,7 +61,7 @@ class DirectoryStore:
             for part in (self._path, self._path / "jobs"):
                 make_folder(part)
             self._scratch = Scratch(self._path / "tmp", Lock(self._path / "lock"))
-        own = self._space(self._path / "store", self.where)
+        own = self._own = self._space(self._path / "store", self.where)
         self.ledger, self.chunks = own.ledger, own.chunks
 
     def job(self, name: str) -> DirectorySpace:
@@ -70,6 +72,14 @@ class DirectoryStore:
         """See `limnad.store.Store`."""
         with translated(self.where):
             return sorted(unescape(entry.name) for entry in os.scandir(self._path / "jobs") if entry.is_dir())
+
+    def log(self, name: str) -> DirectoryLog:
+        """See `limnad.store.Space`."""
+        return self._own.log(name)
+
+    def logs(self) -> list[str]:
+        """See `limnad.store.Space`."""
+        return self._own.logs()
 
     def describe(self) -> str:
         """See `limnad.store.Store`."""
@@ -91,6 +101,17 @@ class DirectorySpace:
         lock = Lock(folder / "lock")
         self.ledger = DirectoryLedger(folder / "ledger", where, scratch, lock)
         self.chunks = DirectoryChunks(folder / "chunks", where, scratch, lock, compressor)
+        self._logs, self._scratch = folder / "logs", scratch
+
+    def log(self, name: str) -> DirectoryLog:
+        """See `limnad.store.Space`."""
+        return DirectoryLog(self._logs / check_name("log's name", name), f"{self.where}, log {name}", self._scratch)
+
+    def logs(self) -> list[str]:
+        """See `limnad.store.Space`."""
+        with translated(self.where):
+            names = [unescape(name) for name in _names(self._logs)]
+        return sorted(name for name in names if self.log(name).exists)
 
 
 class DirectoryLedger:

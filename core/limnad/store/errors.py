@@ -7,6 +7,7 @@ ClusterError (limnad.errors)
     ├── Unavailable     it did not answer in time; the same call may be made again
     ├── Full            there is no room left
     ├── Conflict        somebody else was faster, or has taken over
+    ├── Gap             a number was skipped: what lies between is missing
     ├── LostState       the store is behind what was already seen of it, or is another one
     ├── ChunkMissing    a chunk is not there
     └── ChunkCorrupt    a chunk is there, but is not what was put
@@ -49,6 +50,10 @@ class Conflict(StoreError):
     def at(cls, key: str, where: str) -> Conflict:
         """A record has another version than was expected."""
         return cls(f"{where}: somebody else changed {key!r} since it was read. Read it again and decide anew")
+
+
+class Gap(StoreError):
+    """A producer has skipped a number: what lies between was never appended."""
 
 
 class LostState(StoreError):

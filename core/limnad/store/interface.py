@@ -1,6 +1,6 @@
-"""What a store is: a ledger of small records and a heap of immutable chunks, for each job its own.
+"""What a store is: a ledger of small records, a heap of immutable chunks, and logs (`logs`), for each job its own.
 
-Both interfaces are made so that **every call may be made twice**. A call whose answer was lost is simply repeated, and
+All interfaces are made so that **every call may be made twice**. A call whose answer was lost is simply repeated, and
 the repetition finds out, within the store and atomically, whether the first one had its effect.
 """
 
@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, NewType, Protocol
+from typing import TYPE_CHECKING, Final, NewType, Protocol
 from urllib.parse import quote, unquote
 
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    from limnad.store.logs import Log
 
 Bytes = bytes | bytearray | memoryview
 """What may be put. It must not be changed before the call has returned."""
@@ -189,7 +192,7 @@ class Chunks(Protocol):
 
 
 class Space(Protocol):
-    """A ledger and a heap of chunks that belong together."""
+    """A ledger, a heap of chunks, and logs that belong together."""
 
     @property
     def where(self) -> str:
@@ -202,6 +205,12 @@ class Space(Protocol):
     @property
     def chunks(self) -> Chunks:
         """Chunks."""
+
+    def log(self, name: str) -> Log:
+        """A log. It comes into being with its first claim or append."""
+
+    def logs(self) -> list[str]:
+        """The names of the logs that have come into being and were not deleted, sorted."""
 
 
 class Store(Space, Protocol):

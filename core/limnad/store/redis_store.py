@@ -6,6 +6,7 @@
     <prefix>:{<job>}:ledger         hash: key -> 16 bytes of version, then the value
     <prefix>:{<job>}:marks          sorted set: chunk -> the highest mark of those that wanted it
     <prefix>:{<job>}:c:<chunk>      string: a chunk
+    <prefix>:{<job>}:log...         see `redis_log`
 
 The store's own keys have ``*`` for a job, which no escaped name is. All keys of a job have one hash tag, so scripts may
 use them together on a cluster too. No key ever expires.
@@ -23,11 +24,10 @@ from limnad.store.compression import Compression, Compressor, unpack
 from limnad.store.errors import ChunkMissing, Conflict, Unavailable, Unsafe
 from limnad.store.interface import Bytes, ChunkRef, Durability, Record, Version, check_name, unescape
 from limnad.store.redis_link import Command, Link, Timing, judge, look_at_persistence
+from limnad.store.redis_log import SYNC_SHARE, RedisLog, Waiting
 from limnad.store.windows import windows
 
 _VERSION_BYTES: Final = 16
-_SYNC_SHARE: Final = 0.8
-"""Of the time-out: how long Redis may wait for its disk before it answers that it is not yet done."""
 
 # Each script may run twice with the same arguments: the second run finds what the first one did.
 # Writing again what is ours already gives this connection a write that WAITAOF can wait for.
@@ -94,7 +94,7 @@ class RedisStore:
         self._link = Link(where, arguments, timing)
         self._prefix = prefix
         self._compressor = Compressor(compression)
-        own = RedisSpace(self._link, f"{prefix}:{{*}}", where, self._compressor, ())
+        own = self._own = RedisSpace(self._link, f"{prefix}:{{*}}", where, self._compressor, ())
         self.ledger, self.chunks = own.ledger, own.chunks
         try:
             self._link.call("PING")
@@ -118,6 +118,14 @@ class RedisStore:
         """See `limnad.store.Store`."""
         return sorted(unescape(name.decode()) for name in self._link.call("SMEMBERS", f"{self._prefix}:jobs"))
 
+    def log(self, name: str) -> RedisLog:
+        """See `limnad.store.Space`."""
+        return self._own.log(name)
+
+    def logs(self) -> list[str]:
+        """See `limnad.store.Space`."""
+        return self._own.logs()
+
     def describe(self) -> str:
         """See `limnad.store.Store`."""
         return self.where
@@ -140,9 +148,20 @@ class RedisSpace:
 
     def __init__(self, link: Link, root: str, where: str, compressor: Compressor, registration: Command) -> None:
         self.where = where
-        writer = _Writer(link, registration)
+        writer = self._writer = _Writer(link, registration)
+        self._link, self._root = link, root
+        self._waiting = Waiting(link)
         self.ledger = RedisLedger(link, writer, root, where)
         self.chunks = RedisChunks(link, writer, root, where, compressor)
+
+    def log(self, name: str) -> RedisLog:
+        """See `limnad.store.Space`."""
+        escaped, where = check_name("log's name", name), f"{self.where}, log {name}"
+        return RedisLog(self._link, self._writer.calls, self._waiting, self._root, escaped, where)
+
+    def logs(self) -> list[str]:
+        """See `limnad.store.Space`."""
+        return sorted(unescape(name.decode()) for name in self._link.call("SMEMBERS", f"{self._root}:logs"))
 
 
 class _Writer:
@@ -198,7 +217,7 @@ class RedisLedger:
         durability = judge(facts)
         if not durability.sure:
             raise Unsafe(f"{self._where} cannot promise to keep what it acknowledges: {durability.reason}")
-        return [("WAITAOF", 1, 0, int(self._link.timing.timeout_s * 1000 * _SYNC_SHARE))] if facts.waits else []
+        return [("WAITAOF", 1, 0, int(self._link.timing.timeout_s * 1000 * SYNC_SHARE))] if facts.waits else []
 
     def delete(self, key: str, expected: Version) -> None:
         """See `limnad.store.Ledger`."""

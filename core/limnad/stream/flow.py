@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect as inspection
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import polars as pl
 
@@ -14,10 +13,19 @@ from limnad.connectors.files import TextFiles
 from limnad.connectors.generator import Generator
 from limnad.connectors.hand import HandFed
 from limnad.connectors.lists import ListSource
+from limnad.connectors.options import (
+    CsvOptions,
+    GeneratorOptions,
+    NdjsonOptions,
+    OnError,
+    ParquetOptions,
+    SchemaLike,
+    TextOptions,
+)
 from limnad.connectors.splits import Paths
 from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
 from limnad.stream.base import Probe, Stream, contexts_of
-from limnad.stream.frames import FrameStream, SchemaLike
+from limnad.stream.frames import FrameStream
 from limnad.stream.fusion import fuse
 from limnad.stream.loop import Loop
 from limnad.stream.records import RecordStream
@@ -79,7 +87,7 @@ class Flow:
     @overload
     def input(self, name: str, schema: SchemaLike) -> FrameStream: ...
     def input(self, name: str, schema: SchemaLike | None = None) -> RecordStream[Any] | FrameStream:
-        """An input that is fed by hand: by `limnad push`, a driver script, or a test.
+        """An input that is fed by hand: by ``limnad run --feed``, a program with `limnad.local`, or a test.
 
         Args:
             name: How whoever feeds it calls it.
@@ -104,22 +112,38 @@ class Flow:
         return RecordStream(self, stage) if schema is None else FrameStream(self, stage, schema=schema)
 
     def values(self, epochs: Sequence[Sequence[Any]], *, name: str = "values") -> RecordStream[Any]:
-        """Records that are written down in the job itself: a list for each epoch."""
+        """Records that are written down in the job itself: a list for each epoch.
+
+        Raises:
+            GraphError: An epoch is no list.
+        """
+        for epoch in epochs:
+            if isinstance(epoch, (str, bytes)) or not isinstance(epoch, Sequence):
+                raise GraphError(
+                    f"values() takes a list of records for each epoch, such as [[1, 2], [3]], not {epoch!r}"
+                )
         return self.read(ListSource([epochs]), self.unique(name))
 
-    def read_text(self, paths: Paths, *, name: str = "text", **options: Any) -> FrameStream:
+    def read_text(self, paths: Paths, *, name: str = "text", **options: Unpack[TextOptions]) -> FrameStream:
         """Lines of text files. Options: see `limnad.connectors.TextFiles`. Columns: ``line``."""
         return self._read_files(TextFiles(paths, **options), name)
 
     @overload
     def read_csv(
-        self, paths: Paths, *, name: str = "csv", on_error: Literal["fail"] = "fail", **options: Any
+        self, paths: Paths, *, name: str = "csv", on_error: Literal["fail"] = "fail", **options: Unpack[CsvOptions]
     ) -> FrameStream: ...
     @overload
     def read_csv(
-        self, paths: Paths, *, name: str = "csv", on_error: Literal["divert"], **options: Any
+        self, paths: Paths, *, name: str = "csv", on_error: Literal["divert"], **options: Unpack[CsvOptions]
     ) -> tuple[FrameStream, FrameStream]: ...
-    def read_csv(self, paths: Paths, *, name: str = "csv", on_error: str = "fail", **options: Any) -> Any:
+    def read_csv(
+        self,
+        paths: Paths,
+        *,
+        name: str = "csv",
+        on_error: OnError = "fail",
+        **options: Unpack[CsvOptions],
+    ) -> Any:
         """Rows of CSV files. Options: see `limnad.connectors.CsvFiles`.
 
         With ``on_error="divert"`` there are two streams: the rows, and ``(path, line, text, reason)`` of bad ones.
@@ -128,17 +152,29 @@ class Flow:
 
     @overload
     def read_ndjson(
-        self, paths: Paths, *, name: str = "ndjson", on_error: Literal["fail"] = "fail", **options: Any
+        self,
+        paths: Paths,
+        *,
+        name: str = "ndjson",
+        on_error: Literal["fail"] = "fail",
+        **options: Unpack[NdjsonOptions],
     ) -> FrameStream: ...
     @overload
     def read_ndjson(
-        self, paths: Paths, *, name: str = "ndjson", on_error: Literal["divert"], **options: Any
+        self, paths: Paths, *, name: str = "ndjson", on_error: Literal["divert"], **options: Unpack[NdjsonOptions]
     ) -> tuple[FrameStream, FrameStream]: ...
-    def read_ndjson(self, paths: Paths, *, name: str = "ndjson", on_error: str = "fail", **options: Any) -> Any:
+    def read_ndjson(
+        self,
+        paths: Paths,
+        *,
+        name: str = "ndjson",
+        on_error: OnError = "fail",
+        **options: Unpack[NdjsonOptions],
+    ) -> Any:
         """Rows of files of JSON lines. Options: see `limnad.connectors.NdjsonFiles`; ``on_error`` as for `read_csv`."""
         return self._read_rows(NdjsonFiles(paths, on_error=on_error, **options), name)
 
-    def read_parquet(self, paths: Paths, *, name: str = "parquet", **options: Any) -> FrameStream:
+    def read_parquet(self, paths: Paths, *, name: str = "parquet", **options: Unpack[ParquetOptions]) -> FrameStream:
         """Rows of Parquet files. Options: see `limnad.connectors.ParquetFiles`."""
         return self._read_files(ParquetFiles(paths, **options), name)
 
@@ -156,7 +192,9 @@ class Flow:
         schema: pl.Schema = source.schema
         return self.read(source, self.unique(name), schema)
 
-    def generate(self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Any) -> FrameStream:
+    def generate(
+        self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Unpack[GeneratorOptions]
+    ) -> FrameStream:
         """Rows that a seeded function makes, for load and for tests. Options: see `limnad.connectors.Generator`."""
         return self._read_files(Generator(make, **options), name)
 
@@ -176,6 +214,24 @@ class Flow:
         """A loop context that a stream can enter from where it is."""
         return self.nested_loop(name, stream.context)
 
+    @overload
+    def vertex(
+        self,
+        factory: Callable[[], Vertex],
+        *inputs: Stream,
+        name: str | None = None,
+        outputs: Literal[1] = 1,
+        schemas: None = None,
+    ) -> RecordStream[Any]: ...
+    @overload
+    def vertex(
+        self,
+        factory: Callable[[], Vertex],
+        *inputs: Stream,
+        name: str | None = None,
+        outputs: int = 1,
+        schemas: Sequence[SchemaLike | None] | None = None,
+    ) -> Any: ...
     def vertex(
         self,
         factory: Callable[[], Vertex],
@@ -291,12 +347,3 @@ def _first_free(name: str, taken: set[str]) -> str:
     while f"{name}-{number}" in taken:
         number += 1
     return f"{name}-{number}"
-
-
-def takes_flow(function: Callable[..., Any]) -> bool:
-    """Whether a function looks like a job: its first parameter takes the flow."""
-    parameters = list(inspection.signature(function).parameters.values())
-    return bool(parameters) and parameters[0].kind in (
-        inspection.Parameter.POSITIONAL_ONLY,
-        inspection.Parameter.POSITIONAL_OR_KEYWORD,
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
 
+from limnad.connectors.options import SchemaLike
 from limnad.stream.aggregates import plan
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.operators.per_time import PerTime
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from limnad.connectors.sinks import FileFormat
     from limnad.stream.records import RecordStream
 
-SchemaLike: TypeAlias = Mapping[str, Any] | pl.Schema
 IntoExpr: TypeAlias = str | pl.Expr
 How = Literal["inner", "left", "semi", "anti"]
 FrameStep = Callable[[pl.DataFrame], pl.DataFrame]
@@ -61,8 +61,21 @@ class FrameStream(Stream):
     # -- row by row ----------------------------------------------------------------------------------------------------
 
     def select(self, *exprs: IntoExpr, **named: IntoExpr) -> FrameStream:
-        """Like `polars.DataFrame.select`; expressions must be row by row."""
-        return self._step("select", lambda frame: frame.select(*exprs, **named))
+        """Like `polars.DataFrame.select`; expressions must be row by row.
+
+        Raises:
+            GraphError: They are not, for certain: they make a row out of none, and would make one of each batch.
+        """
+
+        def selected(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.select(*exprs, **named)
+
+        if len(self._try(selected)):
+            raise GraphError(
+                "select() takes expressions row by row, and these make one row of a whole batch, whatever a batch is: "
+                "count() and group_by(...).agg(...) answer for a whole epoch, with_columns() adds a constant"
+            )
+        return self._step("select", selected)
 
     def with_columns(self, *exprs: IntoExpr, **named: IntoExpr) -> FrameStream:
         """Like `polars.DataFrame.with_columns`; expressions must be row by row."""

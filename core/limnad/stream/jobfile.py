@@ -28,6 +28,19 @@ def split_target(target: str) -> tuple[str, str]:
     return (path, function) if colon and path else (target, DEFAULT_FUNCTION)
 
 
+def job_file(path: str) -> Path:
+    """The file, if it is there.
+
+    Raises:
+        JobError: It is not.
+    """
+    file = Path(path)
+    if not file.is_file():
+        what = "it is a folder" if file.is_dir() else f"looked from {Path.cwd()}"
+        raise JobError(f"there is no job file {path!r} ({what})")
+    return file
+
+
 def build_job(path: str, function: str, arguments: Mapping[str, str]) -> BuiltFlow:
     """Imports a job file, calls its function with a new flow, and checks what it described.
 
@@ -46,10 +59,7 @@ def load_module(path: str) -> ModuleType:
     Raises:
         JobError: There is no such file. What the file itself raises comes through.
     """
-    file = Path(path)
-    if not file.is_file():
-        hint = " It is a folder." if file.is_dir() else ""
-        raise JobError(f"there is no job file {path!r} (looked from {Path.cwd()}).{hint}")
+    file = job_file(path)
     folder = str(file.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -13,8 +13,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
+from limnad.connectors.options import SchemaLike
 from limnad.stream.base import Stream, check_callable
-from limnad.stream.frames import FrameStream, SchemaLike
+from limnad.stream.frames import FrameStream
 from limnad.stream.operators import keyed
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.scan import Scan

@@ -13,6 +13,7 @@ from itertools import count
 
 from limnad.store import ABSENT, ChunkMissing, ChunkRef, Conflict, Record, Version
 from limnad.store.interface import Bytes, check_name
+from limnad.store.logs import Entry, Last, LogState, check_entry, fenced, first_offset, gap, trimmed
 
 
 @dataclass(slots=True)
@@ -108,9 +109,86 @@ class MemoryChunks:
 
 
 @dataclass(slots=True)
+class MemoryLog:
+    """See `limnad.store.Log`."""
+
+    _entries: list[Entry] = field(default_factory=list)
+    _last: dict[str, Last] = field(default_factory=dict)
+    _end: int = 0
+    _generation: int = 0
+
+    @property
+    def claimed(self) -> bool:
+        """Whether somebody has written to it."""
+        return self._generation > 0
+
+    def claim(self, generation: int) -> LogState:
+        """See `limnad.store.Log.claim`."""
+        self._check(generation)
+        self._generation = generation
+        return LogState(self._end, dict(self._last))
+
+    def append(self, producer: str, sequence: int, data: Bytes, *, generation: int) -> int:
+        """See `limnad.store.Log.append`."""
+        check_entry(producer, sequence, data)
+        self._check(generation)
+        last = self._last.get(producer, Last(0, -1))
+        if sequence == last.sequence:
+            return last.offset
+        if sequence < last.sequence:
+            return first_offset(iter(self._entries), producer, sequence, self.first())
+        if sequence > last.sequence + 1:
+            raise gap("memory", producer, last.sequence, sequence)
+        self._generation = generation
+        self._entries.append(Entry(self._end, producer, sequence, bytes(data)))
+        self._last[producer] = Last(sequence, self._end)
+        self._end += 1
+        return self._end - 1
+
+    def read(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """See `limnad.store.Log.read`."""
+        if start < min(self.first(), self._end):
+            raise trimmed("memory", start, self.first())
+        return iter([(entry.offset, entry.data) for entry in self._entries if entry.offset >= start])
+
+    def first(self) -> int:
+        """See `limnad.store.Log.first`."""
+        return self._entries[0].offset if self._entries else self._end
+
+    def end(self) -> int:
+        """See `limnad.store.Log.end`."""
+        return self._end
+
+    def trim(self, below: int) -> None:
+        """See `limnad.store.Log.trim`."""
+        self._entries = [entry for entry in self._entries if entry.offset >= below]
+
+    def last_sequence(self, producer: str) -> int:
+        """See `limnad.store.Log.last_sequence`."""
+        return self._last[producer].sequence if producer in self._last else 0
+
+    def delete(self) -> None:
+        """See `limnad.store.Log.delete`."""
+        self._entries, self._last, self._end, self._generation = [], {}, 0, 0
+
+    def _check(self, generation: int) -> None:
+        if generation < self._generation:
+            raise fenced("memory", generation, self._generation)
+
+
+@dataclass(slots=True)
 class MemorySpace:
     """See `limnad.store.Space`."""
 
     where: str = "memory"
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     chunks: MemoryChunks = field(default_factory=MemoryChunks)
+    _logs: dict[str, MemoryLog] = field(default_factory=dict)
+
+    def log(self, name: str) -> MemoryLog:
+        """See `limnad.store.Space.log`."""
+        return self._logs.setdefault(name, MemoryLog())
+
+    def logs(self) -> list[str]:
+        """See `limnad.store.Space.logs`."""
+        return sorted(name for name, log in self._logs.items() if log.claimed)

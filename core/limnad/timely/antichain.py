@@ -103,11 +103,11 @@ class MutableAntichain:
         if step == len(frontier) or frontier[step] != time:
             return []
         del frontier[step]
-        uncovered = self._uncovered(place, time[1:], step)
+        uncovered = self._uncovered(place, step)
         frontier[step:step] = uncovered
         return [(time, -1), *((found, 1) for found in uncovered)]
 
-    def _uncovered(self, place: int, ceiling: Timestamp, step: int) -> list[Timestamp]:
+    def _uncovered(self, place: int, step: int) -> list[Timestamp]:
         """The staircase of the present times from ``place`` on that only the vanished element covered.
 
         Of each epoch only its first time can be minimal, and only if its counters are below those of every earlier

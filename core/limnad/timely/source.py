@@ -2,11 +2,12 @@
 
 A source is the same whatever the number of workers: partitions, not workers, hold input capabilities, and each is read
 by one worker at a time. The epoch of a row is a function of its partition and offset, so that a replay repeats it.
+Where it is not, the source is a `TimedSource`, and each cut is durable before an epoch that it ends can be complete.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Position = dict[str, Any]
 """Where a reader stands; JSON values only, so that it can be stored. What it means is the source's own affair."""
@@ -53,6 +54,19 @@ class Reader(Protocol):
         """Releases what it holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a partition went on to another epoch.
+
+    Attributes:
+        epoch: The one that begins; None: the partition ended, so that no later cut can follow.
+        position: Of the reader, before the first row of that epoch.
+    """
+
+    epoch: int | None
+    position: Position
+
+
 class Source(Protocol):
     """A replayable input."""
 
@@ -64,3 +78,22 @@ class Source(Protocol):
 
     def describe(self) -> str:
         """A few words for pictures and errors."""
+
+
+class TimedReader(Reader, Protocol):
+    """A reader whose epochs begin when a clock says so."""
+
+    def repeat(self, cuts: Sequence[Cut]) -> None:
+        """Makes it cut where an earlier reader did; called once, before the first read.
+
+        Law: a reader that is opened at any position and repeats all cuts behind it gives each row the epoch it had.
+        """
+
+
+@runtime_checkable
+class TimedSource(Source, Protocol):
+    """A source some of whose epochs do not follow from positions."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has such epochs. Its readers are `TimedReader` then."""

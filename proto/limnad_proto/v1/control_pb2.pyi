@@ -160,7 +160,7 @@ class Start(_message.Message):
     def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "epochs_opened")
+    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting", "epochs_opened")
     class ProbesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +178,7 @@ class Status(_message.Message):
     DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     FRONTIERS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_OPENED_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     queued_bytes: int
@@ -189,8 +190,9 @@ class Status(_message.Message):
     data_bytes: int
     probes: _containers.ScalarMap[str, int]
     frontiers_known: bool
+    waiting: str
     epochs_opened: int
-    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., epochs_opened: _Optional[int] = ...) -> None: ...
+    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., waiting: _Optional[str] = ..., epochs_opened: _Optional[int] = ...) -> None: ...
 
 class StageCounters(_message.Message):
     __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier")
@@ -251,18 +253,22 @@ class Failed(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ..., peer: _Optional[int] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("input", "rows", "advance_to", "close", "request")
+    __slots__ = ("input", "rows", "advance_to", "close", "request", "check", "offset")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ADVANCE_TO_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     input: str
     rows: Rows
     advance_to: int
     close: bool
     request: int
-    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ...) -> None: ...
+    check: bool
+    offset: int
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Rows(_message.Message):
     __slots__ = ("encoding", "payload")
@@ -273,12 +279,16 @@ class Rows(_message.Message):
     def __init__(self, encoding: _Optional[_Union[_exchange_pb2.Encoding, str]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Pushed(_message.Message):
-    __slots__ = ("request", "error")
+    __slots__ = ("request", "error", "input", "offset")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     request: int
     error: str
-    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+    input: str
+    offset: int
+    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ..., input: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Stop(_message.Message):
     __slots__ = ()

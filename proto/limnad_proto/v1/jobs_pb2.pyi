@@ -72,7 +72,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "connectors", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "waiting", "durable", "connectors", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,8 @@ class JobView(_message.Message):
     CHECKPOINT_HALTED_US_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_STORED_US_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
     CONNECTORS_FIELD_NUMBER: _ClassVar[int]
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -121,13 +123,15 @@ class JobView(_message.Message):
     checkpoint_halted_us: int
     checkpoint_stored_us: int
     checkpoint_bytes: int
+    waiting: str
+    durable: bool
     connectors: _containers.RepeatedCompositeFieldContainer[_control_pb2.ConnectorInfo]
     loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
     checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointInfo]
     restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
     title: str
     submitted_s: float
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., connectors: _Optional[_Iterable[_Union[_control_pb2.ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., connectors: _Optional[_Iterable[_Union[_control_pb2.ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
 
 class CheckpointInfo(_message.Message):
     __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")
@@ -175,18 +179,40 @@ class SubscribeRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ..., outputs: _Optional[_Iterable[str]] = ..., from_epochs: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PushRequest(_message.Message):
-    __slots__ = ("job", "push")
+    __slots__ = ("job", "push", "producer", "sequence")
     JOB_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     job: str
     push: _control_pb2.Push
-    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ...) -> None: ...
+    producer: str
+    sequence: int
+    def __init__(self, job: _Optional[str] = ..., push: _Optional[_Union[_control_pb2.Push, _Mapping]] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class PushResponse(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "offset")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, request: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class LastSequenceRequest(_message.Message):
+    __slots__ = ("job", "input", "producer")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    input: str
+    producer: str
+    def __init__(self, job: _Optional[str] = ..., input: _Optional[str] = ..., producer: _Optional[str] = ...) -> None: ...
+
+class LastSequenceResponse(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("job",)

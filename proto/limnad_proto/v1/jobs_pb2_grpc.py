@@ -55,6 +55,11 @@ class JobServiceStub:
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.PushRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.PushResponse.FromString,
                 _registered_method=True)
+        self.LastSequence = channel.unary_unary(
+                '/limnad.v1.JobService/LastSequence',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceResponse.FromString,
+                _registered_method=True)
         self.Cancel = channel.unary_unary(
                 '/limnad.v1.JobService/Cancel',
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
@@ -97,7 +102,15 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Push(self, request_iterator, context):
-        """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it.
+        """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it; in a job with a store, when
+        it is durable too. What is pushed again under the same number is answered, and not taken again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LastSequence(self, request, context):
+        """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +159,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Push,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.PushRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.PushResponse.SerializeToString,
+            ),
+            'LastSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.LastSequence,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceResponse.SerializeToString,
             ),
             'Cancel': grpc.unary_unary_rpc_method_handler(
                     servicer.Cancel,
@@ -271,6 +289,33 @@ class JobService:
             '/limnad.v1.JobService/Push',
             limnad__proto_dot_v1_dot_jobs__pb2.PushRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.PushResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LastSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/LastSequence',
+            limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.LastSequenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

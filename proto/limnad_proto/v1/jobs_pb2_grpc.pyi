@@ -39,7 +39,11 @@ class JobServiceStub:
     Subscribe: _grpc.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]
     """The epochs of the job's named outputs, in order for each output, until the job has ended."""
     Push: _grpc.StreamStreamMultiCallable[_jobs_pb2.PushRequest, _jobs_pb2.PushResponse]
-    """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it."""
+    """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it; in a job with a store, when
+    it is durable too. What is pushed again under the same number is answered, and not taken again.
+    """
+    LastSequence: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.LastSequenceRequest, _jobs_pb2.LastSequenceResponse]
+    """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]
     """Ends a job at once."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]
@@ -57,7 +61,11 @@ class JobServiceAsyncStub(JobServiceStub):
     Subscribe: _aio.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]  # type: ignore[assignment]
     """The epochs of the job's named outputs, in order for each output, until the job has ended."""
     Push: _aio.StreamStreamMultiCallable[_jobs_pb2.PushRequest, _jobs_pb2.PushResponse]  # type: ignore[assignment]
-    """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it."""
+    """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it; in a job with a store, when
+    it is durable too. What is pushed again under the same number is answered, and not taken again.
+    """
+    LastSequence: _aio.UnaryUnaryMultiCallable[_jobs_pb2.LastSequenceRequest, _jobs_pb2.LastSequenceResponse]  # type: ignore[assignment]
+    """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store."""
     Cancel: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]  # type: ignore[assignment]
     """Ends a job at once."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]  # type: ignore[assignment]
@@ -96,7 +104,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_jobs_pb2.PushRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_jobs_pb2.PushResponse], _abc.AsyncIterator[_jobs_pb2.PushResponse]]:
-        """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it."""
+        """Feeds hand-fed inputs, in order. Each message is answered when the engine has taken it; in a job with a store, when
+        it is durable too. What is pushed again under the same number is answered, and not taken again.
+        """
+
+    @_abc_1.abstractmethod
+    def LastSequence(
+        self,
+        request: _jobs_pb2.LastSequenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.LastSequenceResponse, _abc.Awaitable[_jobs_pb2.LastSequenceResponse]]:
+        """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store."""
 
     @_abc_1.abstractmethod
     def Cancel(

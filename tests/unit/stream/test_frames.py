@@ -177,3 +177,10 @@ def test_batches_of_two_schemas_are_refused() -> None:
     with pytest.raises(Exception, match="sort") as failure:
         run(job, {"rows": [pl.DataFrame({"n": [1, 2, 3, 4]})]}, workers=2)
     assert "'n'" in str(failure.value.__cause__)
+
+
+@pytest.mark.parametrize("expression", [pl.len(), pl.col("n").sum(), pl.lit(1), pl.col("x").mean() + 1])
+def test_what_would_answer_for_each_batch_is_refused(expression: pl.Expr) -> None:
+    with pytest.raises(GraphError, match="make one row of a whole batch"):
+        build(lambda flow: flow.input("rows", SCHEMA).select(expression).output("x"))
+    build(lambda flow: flow.input("rows", SCHEMA).select("k", pl.lit(1).alias("one")).output("x"))

@@ -143,6 +143,7 @@ def _recovery(view: jobs_pb2.JobView) -> Content:
         "halted_s": view.checkpoint_halted_us / 1e6,
         "stored_s": view.checkpoint_stored_us / 1e6,
         "stored_bytes": view.checkpoint_bytes,
+        "waiting": view.waiting,
     }
 
 

@@ -81,7 +81,7 @@ export function jobView(job, rates, graph, chosen) {
   return html`
     <nav class="crumbs" aria-label="Where this is"><a href="#/"><span aria-hidden="true">← </span>All jobs</a></nav>
     <div class="title"><h1 tabindex="-1">${job.job}</h1>${badge(job.state)}
-      <p class=${job.state === "recovering" ? "warn" : "dim"}>${job.state === "recovering" ? html`Starting again: ${job.recovery.last_fault}` : html`${job.title} · ${plural(job.width, "worker")} · submitted <time title=${clock(job.submitted_s)}>${ago(job.submitted_s, job.now_s)}</time>`}</p>
+      ${headline(job)}
     </div>
     ${failurePanel(job)} ${facts(job, rates)}
     <div class="columns">
@@ -97,6 +97,14 @@ export function jobView(job, rates, graph, chosen) {
       </div>
     </div>
     ${stagesPanel(job, rates, chosen)}`;
+}
+
+/** What the job is; or in its place, so that nothing jumps, why it does not go on now. */
+function headline(job) {
+  const trouble = job.state === "recovering" ? `Starting again: ${job.recovery.last_fault}` : job.recovery.waiting;
+  if (trouble) return html`<p class="warn">${trouble}</p>`;
+  return html`<p class="dim">${job.title} · ${plural(job.width, "worker")} · submitted
+    <time title=${clock(job.submitted_s)}>${ago(job.submitted_s, job.now_s)}</time></p>`;
 }
 
 function failurePanel(job) {

@@ -1,0 +1,139 @@
+"""The options of `limnad run` and `limnad drill`: what they are called, take, and say of themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from limnad.cli.durations import seconds
+
+DEFAULT_STORE = "dir:.limnad"
+"""Where checkpoints are kept if nobody says: beside the job, for one machine."""
+
+_PANEL = "Checkpoints"
+
+Target = Annotated[
+    str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option("-a", "--arg", metavar="KEY=VALUE", help="An argument of the job's function; may be repeated."),
+]
+Workers = Annotated[int, typer.Option("-w", "--workers", help="How many worker processes, 1 to 256.")]
+Feed = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=FILE",
+        help="Feed a hand-fed input with JSON lines from a file (`-`: standard input); a blank line ends an epoch.",
+    ),
+]
+Show = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="ROWS", help="How many rows of each output and epoch to print; 0: only how many there are."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
+]
+Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")]
+UiPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, metavar="PORT", help="The page's port (implies --ui); by default any that is free."),
+]
+Accumulation = Annotated[
+    Literal["local", "none"],
+    typer.Option(help="How progress updates are gathered; `none` is there to compare with."),
+]
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+Checkpoint = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_PANEL,
+        metavar="TIME",
+        parser=seconds,
+        help="Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one.",
+        show_default="10s with --store or --resume",
+    ),
+]
+CheckpointEpochs = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_PANEL, min=1, metavar="N", help="Make a checkpoint after every N complete epochs."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_PANEL,
+        metavar="URL",
+        help="Where checkpoints are kept: `dir:PATH` or `redis://HOST:PORT/DB`.",
+        show_default=DEFAULT_STORE,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_PANEL, help="The job's name in the store.", show_default="the job file's name"),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", rich_help_panel=_PANEL, help="Go on from the newest checkpoint in the store."),
+]
+Keep = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_PANEL, min=1, metavar="N", help="How many checkpoints are kept.", show_default="3"),
+]
+Delivery = Annotated[
+    Literal["eager", "committed"],
+    typer.Option(
+        rich_help_panel=_PANEL,
+        help="Show an epoch at once (`eager`), or when a checkpoint covers it (`committed`).",
+    ),
+]
+MaxRestarts = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=_PANEL,
+        min=1,
+        metavar="N",
+        help="Give the job up when it was started again so often within the window.",
+        show_default="10",
+    ),
+]
+RestartWindow = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_PANEL,
+        metavar="TIME",
+        parser=seconds,
+        help="For how long a restart counts.",
+        show_default="60s",
+    ),
+]
+
+# -- limnad drill ------------------------------------------------------------------------------------------------------
+
+Faults = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        # With spaces, so that the lists are wrapped and not cut off.
+        help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, kill-twice, "
+        "freeze-worker, reset, partition, one-way, slow-links`.",
+        show_default="kill-worker, kill-all-workers, kill-agent, reset",
+    ),
+]
+Minutes = Annotated[
+    float, typer.Option(min=0, metavar="MINUTES", help="How long to go on; each fault gets one run at least.")
+]
+DrillCheckpoint = Annotated[
+    float | None,
+    typer.Option(metavar="TIME", parser=seconds, help="Make a checkpoint this often.", show_default="500ms"),
+]
+DrillStore = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
+]
+Seed = Annotated[int, typer.Option(help="Decides when the faults strike, and whom.")]

@@ -1,0 +1,166 @@
+"""Feeding a job's hand-fed inputs."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
+
+from limnad.batch import encode
+from limnad.client.translation import UnknownJob, Unreachable, translated
+from limnad.errors import ClusterError, JobError
+from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
+
+T = TypeVar("T")
+
+PATIENCE_S: Final = 30.0
+"""How long an agent that cannot be reached is tried again. It is one that was restarted, or it will not come back."""
+
+FIRST_WAIT_S: Final = 0.05
+LONGEST_WAIT_S: Final = 2.0
+
+
+class Input:
+    """A hand-fed input of a running job (Naiad, section 4.1).
+
+    Each call returns when the engine has taken what is pushed; in a job with a store, when it is durable, and then no
+    crash of whichever process loses or repeats it.
+
+    Laws, for a job with a store: a call that returns was taken once. One that raises `JobError` was not taken. After
+    one that raises `ClusterError` nobody knows; the same call again, with the same rows, finds out and is taken once.
+    So does `last_sequence`. Any other call is refused until then.
+
+    Args:
+        job: The job's name at the agent.
+        name: The input's.
+        jobs: The agent.
+        producer: Who feeds it; None: somebody new.
+        durable: Whether the job has a store. Without one a push is never sent again: it could be taken twice.
+        patience_s: See `PATIENCE_S`.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        name: str,
+        jobs: jobs_pb2_grpc.JobServiceStub,
+        producer: str | None = None,
+        *,
+        durable: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.producer = secrets.token_hex(8) if producer is None else producer
+        self._job = job
+        self._name = name
+        self._jobs = jobs
+        self._durable = durable
+        self._patience_s = patience_s
+        self._sequence = 0 if producer is None else None
+        self._unsure: bytes | None = None
+        self._requests: SimpleQueue[jobs_pb2.PushRequest | None] = SimpleQueue()
+        self._answers: Any = None
+        self._lock = threading.Lock()
+
+    def on_next(self, batch: Any) -> None:
+        """Rows of the open epoch: a frame of the input's schema, or a list of records.
+
+        Raises:
+            JobError: The input does not exist, is closed, or the rows do not fit.
+            ClusterError: The agent cannot be reached.
+        """
+        encoding, payload = encode(batch)
+        number = exchange_pb2.Encoding.Name(int(encoding))
+        self._push(rows=control_pb2.Rows(encoding=number, payload=payload))
+
+    def advance_to(self, epoch: int) -> None:
+        """Ends all epochs before this one. Raises: see `on_next`."""
+        self._push(advance_to=epoch)
+
+    def close(self) -> None:
+        """No more rows. Raises: see `on_next`."""
+        self._push(close=True)
+        with self._lock:
+            self._hang_up()
+
+    @property
+    def last_sequence(self) -> int:
+        """How many of this producer's pushes (`on_next`, `advance_to`, `close`) are durable; asks the job.
+
+        Raises:
+            JobError: The job has no store, or no such input.
+            ClusterError: The agent cannot be reached.
+        """
+        with self._lock:
+            return self._learn()
+
+    def _learn(self) -> int:
+        request = jobs_pb2.LastSequenceRequest(job=self._job, input=self._name, producer=self.producer)
+        self._sequence = self._patiently(lambda: self._jobs.LastSequence(request)).sequence
+        self._unsure = None
+        return self._sequence
+
+    def _push(self, **action: Any) -> None:
+        push = control_pb2.Push(input=self._name, **action)
+        with self._lock:
+            if self._durable:
+                self._push_once(push)
+            else:
+                translated(lambda: self._send(jobs_pb2.PushRequest(job=self._job, push=push)))
+
+    def _push_once(self, push: control_pb2.Push) -> None:
+        said = push.SerializeToString(deterministic=True)
+        if self._unsure not in (None, said):
+            raise ClusterError(
+                "nobody knows yet whether the push before this one was taken: make the same one again, or read "
+                "last_sequence and go on from there"
+            )
+        sequence = 1 + (self._learn() if self._sequence is None else self._sequence)
+        request = jobs_pb2.PushRequest(job=self._job, push=push, producer=self.producer, sequence=sequence)
+        self._unsure = said
+        try:
+            self._patiently(lambda: self._send(request))
+        except JobError:
+            self._unsure = None
+            raise
+        self._sequence, self._unsure = sequence, None
+
+    def _send(self, request: jobs_pb2.PushRequest) -> None:
+        if self._answers is None:
+            self._requests = SimpleQueue()
+            self._answers = self._jobs.Push(iter(self._requests.get, None))
+        self._requests.put(request)
+        try:
+            next(self._answers)
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        self._requests.put(None)
+        self._answers = None
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Makes a call that may be made twice, until the agent answers it.
+
+        Raises:
+            JobError: The agent refuses, and has done nothing.
+            ClusterError: It did not answer.
+        """
+        deadline_s = time.monotonic() + self._patience_s
+        wait_s, lost = FIRST_WAIT_S, False
+        while True:
+            try:
+                return translated(call)
+            except Unreachable:
+                lost = True
+                if time.monotonic() + wait_s >= deadline_s:
+                    raise
+            except UnknownJob as error:
+                if lost:
+                    raise ClusterError(f"the agent was started anew: {error}") from None
+                raise
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)

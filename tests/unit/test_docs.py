@@ -1,0 +1,54 @@
+"""The Python in the pages for users runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from limnad.testing import build, run
+
+ROOT = Path(__file__).parents[2]
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[str]:
+    return PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def test_the_readme_has_a_job_that_can_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("to be\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(blocks("README.md")[0], names)
+    assert list(build(names["job"]).outputs) == ["most frequent words"]  # type: ignore[arg-type]
+
+
+def test_the_jobs_page_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, records, loop, program, test = blocks("docs/jobs.md")
+    names: dict[str, object] = {}
+    exec(frames, names)
+    sales = pl.DataFrame({"shop": ["a", "a", "b"], "price": [4.0, 6.0, 2.0]})
+    shops = pl.DataFrame({"shop": ["a", "b"], "town": ["Ulm", "Bonn"]})
+    found = run(names["job"], {"sales": [sales], "shops": [shops]}, workers=2)  # type: ignore[arg-type]
+    assert found.outputs["by town"][0].rows() == [("Ulm", 5.0)]
+
+    exec(loop, names)
+    found = run(names["job"], workers=2)  # type: ignore[arg-type]
+    assert {epoch: sorted(rows) for epoch, rows in found.outputs["halved"].items()} == {
+        0: [(5, 1), (12, 1)],
+        1: [(7, 1)],
+    }
+
+    exec(records + test, names)
+    names["test_words"]()  # type: ignore[operator]
+
+    job = records.replace("flow: limnad.Flow)", "flow: limnad.Flow, rate: float)")
+    (tmp_path / "job.py").write_text(f"import limnad\n\n\n{job}")
+    monkeypatch.chdir(tmp_path)
+    exec(program, names)
+    assert names["epoch"] == 0
+    assert sorted(names["rows"]) == [("be", 2), ("to", 2)]  # type: ignore[call-overload]
