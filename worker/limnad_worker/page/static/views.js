@@ -121,6 +121,7 @@ function facts(job, rates) {
   const running = job.state === "running";
   const waiting = job.queued_bytes + job.in_flight_bytes;
   const { recovery } = job;
+  const newest = job.checkpoints.findLast((made) => !made.dropped);
   const fact = (name, value, more = nothing) => html`<div><dt>${name}</dt><dd>${value}</dd><dd class="dim">${more}</dd></div>`;
   return html`<dl class="facts panel">
     ${fact("rows/s in", running ? rate(rates.rows) : "–", running ? sparkline(rates.curve) : `${short(job.running_s > 0 ? job.rows_in / job.running_s : 0)}/s on average`)}
@@ -128,7 +129,7 @@ function facts(job, rates) {
     ${fact("epoch", epochText(job), `${plural(job.epochs_opened, "epoch")} opened`)}
     ${fact("waiting", bytes(waiting), job.waiting_workers ? html`<span class="warn">sources paused</span>` : "sources not held up")}
     ${fact("exchanged", bytes(job.data_bytes), `${bytes(job.progress_bytes)} of progress`)}
-    ${fact("checkpoint", recovery.checkpoint === null ? "none" : whole(recovery.checkpoint), recovery.checkpoint === null ? "" : `${duration(recovery.halted_s)} halt, ${bytes(recovery.stored_bytes)}`)}
+    ${fact("checkpoint", recovery.checkpoint === null ? "none" : whole(recovery.checkpoint), newest ? `${duration(newest.halted_s)} halt, ${bytes(newest.stored_bytes)}` : "")}
     ${fact("restarts", whole(recovery.restarts), `generation ${recovery.generation}`)}
     ${fact("ran", duration(job.running_s), `${duration(job.starting_s)} to start`)}
   </dl>`;

@@ -1,9 +1,9 @@
 // Numbers, sizes and times as people read them.
 
-/** A number at a glance: 950, 12.3 k, 7.9 M. */
+/** A number at a glance: 950, 12.3 k, 118 k, 7.9 M. */
 export function short(number) {
   for (const [factor, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (number >= factor) return `${(number / factor).toFixed(1)} ${unit}`;
+    if (number >= factor) return `${(number / factor).toFixed(number < 99.95 * factor ? 1 : 0)} ${unit}`;
   }
   return number > 0 && number < 9.95 && !Number.isInteger(number) ? number.toFixed(1) : number.toFixed(0);
 }
@@ -27,7 +27,10 @@ export function duration(seconds) {
 
 export function ago(then, now) {
   const seconds = Math.max(0, now - then);
-  return seconds < 2 ? "now" : seconds < 60 ? `${Math.floor(seconds)} s ago` : `${duration(seconds)} ago`;
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+  return seconds < 2 ? "now" : `${Math.floor(seconds)} s ago`;
 }
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleString("en-GB");
