@@ -299,6 +299,12 @@ def test_random_graphs_are_drawn_without_overlap(open_page, cluster) -> None:  #
                     drawn.loops.forEach((box, loop) => ancestors(home).includes(loop) || apart(place, box)
                         || say(`stage ${stage} is in loop ${loop}`));
                 });
+                graph.stages.forEach(({ kind, home }, stage) => {
+                    const [place, box] = [drawn.stages[stage], boxOf(home)];
+                    const off = { ingress: place.y + place.height / 2 - box.y,
+                        egress: place.y + place.height / 2 - box.y - box.height }[kind] ?? 0;
+                    if (Math.abs(off) > 0.01) say(`${kind} ${stage} is off its loop's border by ${off}`);
+                });
                 drawn.loops.forEach((box, loop) =>
                     within(box, boxOf(graph.loops[loop].parent)) || say(`loop ${loop} leaves its own`));
                 drawn.connectors.forEach((edge, number) =>
