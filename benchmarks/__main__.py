@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import barrier, exchange, operators, scaling, store, tracker, wordcount
+from benchmarks import barrier, checkpoint, exchange, operators, scaling, store, tracker, wordcount
 from benchmarks.harness import Row, Settings, Unavailable, say
 from benchmarks.plot import plot
 from benchmarks.processes import ROOT
@@ -18,6 +18,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "tracker": tracker.rows,
     "scaling": scaling.rows,
     "store": store.rows,
+    "checkpoint": checkpoint.rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

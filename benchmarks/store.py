@@ -89,7 +89,7 @@ def _puts(
         return _rate(chunks, work)
 
     sides = {kind: partial(emptied, partial(space.chunks.put_many, chunks, mark=1)) for kind, space in spaces.items()}
-    measured = in_turn(settings.runs, {"bare SET": partial(emptied, partial(_set, client, chunks)), **sides})
+    measured = in_turn(settings.runs, {"bare SET": partial(emptied, partial(set_all, client, chunks)), **sides})
     bare = measured.pop("bare SET")
     for kind, ours in measured.items():
         aim = AIM if kind == "auto" else None
@@ -100,10 +100,10 @@ def _gets(
     settings: Settings, name: str, server: RedisServer, client: Any, space: Space, chunks: Sequence[bytes]
 ) -> Iterable[Row]:
     server.do("FLUSHALL")
-    _set(client, chunks)
+    set_all(client, chunks)
     refs = space.chunks.put_many(chunks, mark=1)
     works: dict[str, Callable[[], object]] = {
-        "bare SET": partial(_set, client, chunks),
+        "bare SET": partial(set_all, client, chunks),
         "again": partial(space.chunks.put_many, chunks, mark=2),
         "bare MGET": partial(_mget, client, chunks),
         "get": lambda: sum(map(len, space.chunks.get_many(refs))),
@@ -118,7 +118,8 @@ def _rate(chunks: Sequence[bytes], work: Callable[[], object]) -> float:
     return sum(map(len, chunks)) / seconds(work) / 1e6
 
 
-def _set(client: Any, chunks: Sequence[bytes]) -> None:
+def set_all(client: Any, chunks: Sequence[bytes]) -> None:
+    """Pipelined SETs of redis-py alone."""
     for window in windows(enumerate(chunks), lambda pair: len(pair[1])):
         pipeline = client.pipeline(transaction=False)
         for number, chunk in window:

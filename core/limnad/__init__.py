@@ -16,12 +16,14 @@ from limnad.timely import TOP, GraphError, TimeError, Timestamp, Vertex, join, l
 if TYPE_CHECKING:
     from limnad.client import Checkpointing, Client, LocalCluster, local
     from limnad.stream import Flow, FrameStream, GroupBy, KeyedStream, Loop, Probe, RecordStream, Stream
+    from limnad.timely.frame_state import FrameState
     from limnad.timely.state import KeyedState, StateError, TimedBatches
 
 # What needs Polars or gRPC is imported when it is first asked for: an agent does without Polars, an engine without the
 # client, and both start in half the time.
 _LAZY = {
     **dict.fromkeys(("Checkpointing", "Client", "LocalCluster", "local"), "limnad.client"),
+    "FrameState": "limnad.timely.frame_state",
     **dict.fromkeys(("KeyedState", "StateError", "TimedBatches"), "limnad.timely.state"),
     **dict.fromkeys(
         ("Flow", "FrameStream", "GroupBy", "KeyedStream", "Loop", "Probe", "RecordStream", "Stream"), "limnad.stream"
@@ -34,6 +36,7 @@ __all__ = [
     "Client",
     "ClusterError",
     "Flow",
+    "FrameState",
     "FrameStream",
     "GraphError",
     "GroupBy",

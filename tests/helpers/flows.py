@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from limnad import Flow, RecordStream, TimedBatches, Timestamp, Vertex
+import polars as pl
+
+from limnad import Flow, FrameState, RecordStream, TimedBatches, Timestamp, Vertex
 
 Walk = tuple[int, int, int]
 
@@ -75,10 +77,44 @@ def joined(flow: Flow) -> None:
 
 JOINED_EPOCHS = [[1, 2, 3, 4, 4], [], [7, 7, 7], [2, 3]]
 
+
+class Pairing(Vertex):
+    """Keeps the numbers whose class (modulo 4) has come once, and sends on both when a second one comes."""
+
+    def __init__(self) -> None:
+        self.arrived = TimedBatches("arrived")
+        self.alone = FrameState("alone", {"number": pl.Int64, "class": pl.Int64}, key="class")
+
+    def on_recv(self, port: int, batch: pl.DataFrame, time: Timestamp) -> None:
+        if self.arrived.add(time, port, batch):
+            self.notify_at(time)
+
+    def on_notify(self, time: Timestamp) -> None:
+        for batch in self.arrived.pop(time)[0]:
+            for row in batch.sort("number").iter_slices(1):
+                if len(other := self.alone.get(row)):
+                    self.alone.delete(row)
+                    self.send_by(0, pl.concat([row, other]), time)
+                else:
+                    self.alone.add(row)
+
+
+def kept(flow: Flow) -> None:
+    """Frames across epochs: running totals, and rows that come and go."""
+    numbers = flow.input("numbers").map(lambda number: (number,)).to_frames({"number": pl.Int64})
+    classes = numbers.with_columns((pl.col("number") % 4).alias("class"))
+    classes.group_by("class").running(pl.len(), pl.col("number").sum()).to_records().output("totals")
+    pairs = flow.vertex(Pairing, classes.partition_by("class"), name="pairing", schemas=[classes.schema])
+    pairs.group_by("class").len().to_records().output("pairs")
+
+
+KEPT_EPOCHS = [[1, 2, 3, 4, 5, 8], [], [5, 6, 12], [7, 9, 1]]
+
 FLOWS: dict[str, tuple[Any, list[list[int]]]] = {
     "collatz": (collatz, COLLATZ_EPOCHS),
     "rounds": (rounds, ROUNDS_EPOCHS),
     "joined": (joined, JOINED_EPOCHS),
+    "kept": (kept, KEPT_EPOCHS),
 }
 
 

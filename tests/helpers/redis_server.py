@@ -1,6 +1,5 @@
 """A real Redis of one's own: found or installed, started on a socket in a fresh folder, ended by its process id."""
 
-import fcntl
 import os
 import shutil
 import signal
@@ -8,46 +7,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import redis
 
-_APT: Final = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", "-y")
-_UNKNOWN: Final = (
-    "these tests need a redis-server. Install one (Debian, Ubuntu: apt-get install redis-server; macOS: brew install "
-    "redis), or set LIMNAD_REDIS_SERVER to one"
-)
+from tests.helpers.debian import find_program
 
 
 def find_redis_server() -> str:
-    """The program; on a Debian where we are root it is installed if need be.
-
-    No package of PyPI ships a recent one for all our Pythons and machines.
+    """The program; see `find_program`.
 
     Raises:
         RuntimeError: There is none.
     """
-    if named := os.environ.get("LIMNAD_REDIS_SERVER"):
-        return named
-    if found := shutil.which("redis-server"):
-        return found
-    if os.geteuid() or not shutil.which("apt-get"):
-        raise RuntimeError(_UNKNOWN)
-    # Tests may run side by side: one installs, the others wait.
-    with (Path(tempfile.gettempdir()) / "limnad-redis-install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shutil.which("redis-server"):
-            _apt("update")
-            _apt("install", "--no-install-recommends", "redis-server")
-    return shutil.which("redis-server") or "redis-server"
-
-
-def _apt(*arguments: str) -> None:
-    # The package would start a server as a service of the machine, where there is an init to do so.
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    done = subprocess.run([*_APT, *arguments], env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{_UNKNOWN}. apt-get {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    advice = "Install one (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis)"
+    return find_program("redis-server", "redis-server", "LIMNAD_REDIS_SERVER", advice)
 
 
 class RedisServer:

@@ -19,7 +19,7 @@ class Running(WatchedRun):
     def __init__(
         self,
         *arguments: str,
-        limit_s: float = 90.0,
+        limit_s: float = 240.0,
         environment: Mapping[str, str] | None = None,
         within: Sequence[str] = (),
     ) -> None:

@@ -70,7 +70,7 @@ def kill_one(run: Running, random: Random) -> int:
 @pytest.mark.parametrize("delivery", ["eager", "committed"])
 def test_workers_killed_again_and_again(job: str, tmp_path: Path, delivery: str, kills: int, struck: Struck) -> None:
     epochs = 30 * kills
-    run = Running(job, *options(tmp_path), "--delivery", delivery, "-a", f"epochs={epochs}", limit_s=90 + 10 * kills)
+    run = Running(job, *options(tmp_path), "--delivery", delivery, "-a", f"epochs={epochs}", limit_s=240 + 10 * kills)
     random = Random(delivery)
     for kill in range(kills):
         run.until(1 + 20 * kill + random.randrange(20))
@@ -97,7 +97,7 @@ def test_somebody_killed_at_each_step_of_checkpoints(job: str, delivery: str, ki
         with client.monitor() as monitor:
             store = ["-w", "2", "--store", server.url, "--checkpoint", "50ms", "--max-restarts", "1000"]
             more = ["--delivery", delivery, "-a", f"epochs={epochs}"]
-            run = Running(job, *store, *more, limit_s=90 + 10 * kills)
+            run = Running(job, *store, *more, limit_s=240 + 10 * kills)
             for kill in range(kills):
                 for _ in range(7 if kill % 2 else 11):
                     monitor.next_command()
@@ -411,7 +411,7 @@ def test_a_kill_finds_loops_at_work(tmp_path: Path, kills: int, struck: Struck) 
     job = write_job(tmp_path, LOOPS)
     plain = Running(job, "-w", "1")
     assert plain.finish() == 0
-    run = Running(job, *options(tmp_path, every="20ms"), limit_s=90 + 10 * kills)
+    run = Running(job, *options(tmp_path, every="20ms"), limit_s=240 + 10 * kills)
     random = Random(kills)
     for kill in range(kills):
         run.until(kill + 1)

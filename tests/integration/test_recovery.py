@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> str:
 
 
 def limnad(*arguments: str) -> str:
-    done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*LIMNAD, *arguments], capture_output=True, text=True, timeout=250, check=False)
     return done.stdout if done.returncode == 0 else done.stderr
 
 
@@ -59,7 +59,12 @@ def test_a_run_that_is_to_go_on_says_from_where(job: str, tmp_path: Path) -> Non
 def test_checkpoints_by_epochs_need_no_clock(job: str, tmp_path: Path) -> None:
     run = Running(job, "-w", "2", "--store", f"dir:{tmp_path / 'store'}", "--checkpoint-epochs", "10")
     assert run.finish() == 0, run.errors
-    assert run.summary["recovery"]["committed"] >= 2  # The last one comes in any case.
+    told = run.summary["recovery"]
+    assert told["committed"] >= 2  # The last one comes in any case.
+    phases = told["phases"]
+    assert told["halted_s"] >= max(phases["stop_s"], phases["markers_s"], phases["references_s"]) > 0
+    assert phases["total_s"] >= phases["commit_s"] > 0
+    assert phases["total_s"] >= told["stored_s"] >= max(phases["encode_s"], phases["upload_s"]) > 0
 
 
 def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
@@ -68,8 +73,11 @@ def test_a_store_can_be_looked_into(job: str, tmp_path: Path) -> None:
     listed = limnad("checkpoints", "list", *store, "--json")
     (*_, newest) = map(json.loads, listed.splitlines())
     assert (newest["job"], newest["workers"]) == ("job", 2)
+    assert newest["stored_s"] > 0
+    assert newest["halted_s"] > 0
     inside = [json.loads(line) for line in limnad("checkpoints", "inspect", "job", *store, "--json").splitlines()]
     assert {"state 'states', version 1"} <= {line["what"] for line in inside if line["stage"] == "totals"}
+    assert any(line["what"].startswith("halted to take references: ") for line in inside)
     assert "no checkpoint 999" in limnad("checkpoints", "inspect", "job", "999", *store)
     assert "it has: job" in limnad("checkpoints", "inspect", "other", *store)
     limnad("checkpoints", "delete", "job", *store, "--yes")

@@ -21,7 +21,7 @@ LIMNAD = [sys.executable, "-m", "limnad.cli"]
 
 def limnad(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [*LIMNAD, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, **options)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_a_run_at_once(write) -> None:  # type: ignore[no-untyped-de
     process.stdin.flush()
     assert "y, epoch 0: 1 row" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=250)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors

@@ -9,12 +9,20 @@ import pytest
 
 from limnad.store import Checkpoints
 from limnad.testing import Recovery, run
+from limnad.timely import frame_state
 from tests.helpers.faults import Struck
 from tests.helpers.flows import FLOWS, in_order
 from tests.helpers.recovering import Expected, check_outputs, recovery
 
 SEEDS = int(os.environ.get("LIMNAD_SEEDS", "40"))
 EVERY = int(os.environ.get("LIMNAD_EVERY", "7"))
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what happens to frame states of millions of rows happens to these."""
+    monkeypatch.setattr(frame_state, "ROWS_PER_BLOCK", 1)
+    monkeypatch.setattr(frame_state, "UNFOLDED_ROWS", 3)
 
 
 @cache

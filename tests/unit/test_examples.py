@@ -19,7 +19,7 @@ def outputs(name: str, *arguments: str) -> dict[str, dict[int, list[Any]]]:
         command += ["-a", argument]
     with tempfile.TemporaryDirectory() as store:  # a job whose state is not declared is refused with one
         command += ["--checkpoint", "5s", "--store", f"dir:{store}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[int, list[Any]]] = {}
     for line in map(json.loads, done.stdout.splitlines()):
@@ -95,12 +95,19 @@ def test_distinct_count() -> None:
     assert sorted(found["counts"][2]) == [["be", 2], ["it", 1], ["let", 1]]
 
 
+def test_running_totals() -> None:
+    found = outputs("running_totals.py", "hours=4", "sales_an_hour=50")["takings"]
+    newest = {row["shop"]: row for epoch in sorted(found) for row in found[epoch]}
+    assert sum(row["sales"] for row in newest.values()) == 200
+    assert all(row["largest"] <= row["cents"] <= row["largest"] * row["sales"] for row in newest.values())
+
+
 def test_streaming_average() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "streaming_average.py")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from limnad_worker import log_format
+
 if TYPE_CHECKING:
     from limnad_worker.agent import Agent
     from limnad_worker.page import Page
@@ -26,10 +28,12 @@ def main() -> None:
     agent.add_argument("--ui-port", type=int, help="serve the web page there; 0: anywhere; without it there is none")
     agent.add_argument("--announce-fd", type=int, help="where to write the address, as a line of JSON")
     agent.add_argument("--until-stdin-ends", action="store_true", help="stop when standard input ends")
+    agent.add_argument("--metrics-port", type=int, help="where to serve metrics; 0: anywhere")
     engine = commands.add_parser("engine", help="run one worker of one job")
     engine.add_argument("--agent", required=True)
     engine.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
+    log_format.set_up()
     if options.command == "agent":
         sys.exit(asyncio.run(_agent(options)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,12 +57,20 @@ async def _agent(options: argparse.Namespace) -> int:
         _announce(options, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
         return 1
     try:
+        news = {} if options.metrics_port is None else {"metrics": _serve_metrics(agent, options)}
+    except OSError as error:
+        _announce(options, error=f"port {options.metrics_port} on {options.host} cannot be had for metrics: {error}")
+        await agent.stop()
+        return 1
+    try:
         page = await _open_page(agent, options)
     except (OSError, ValueError) as error:
         _announce(options, error=_no_page(options, error))
         await agent.stop()
         return 1
-    _announce(options, address=agent.address, **({"ui": page.url} if page else {}))
+    if page is not None:
+        news["ui"] = page.url
+    _announce(options, address=agent.address, **news)
     if options.until_stdin_ends:
         loop.add_reader(sys.stdin.fileno(), stopped.set)
     await stopped.wait()
@@ -82,6 +94,14 @@ def _no_page(options: argparse.Namespace, error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error)
     return f"port {options.ui_port} for the page on {options.host} is taken: choose another --ui-port, or 0 for any"
+
+
+def _serve_metrics(agent: Agent, options: argparse.Namespace) -> str:
+    from limnad_worker.metrics import AgentMetrics, serve
+
+    metrics = AgentMetrics(agent.jobs.values)
+    agent.keep(metrics.watch())
+    return serve(metrics, options.host, options.metrics_port)
 
 
 def _announce(options: argparse.Namespace, **news: str) -> None:

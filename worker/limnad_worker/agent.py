@@ -16,12 +16,14 @@ from typing import Any
 import grpc
 
 from limnad.cluster import leader
+from limnad.store.opening import parse
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Engine, Job
 from limnad_worker.links import CHANNEL_OPTIONS
 from limnad_worker.processes import EngineProcess, threads_per_engine
+from limnad_worker.tracing import from_environment
 from limnad_worker.vault import KEEP, Vault
 
 LAST_WORDS_S = 1.0
@@ -47,6 +49,7 @@ class Agent(control_pb2_grpc.ControlServicer):
         self.host = host
         self.jobs: dict[str, Job] = {}
         self.address = ""
+        self.tracer = from_environment()
         self._ready: list[Engine] = []
         self._by_token: dict[str, Engine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,9 +78,11 @@ class Agent(control_pb2_grpc.ControlServicer):
         await self._server.stop(0.2)
         for task in self._tasks:
             task.cancel()
+        if self.tracer is not None:
+            self.tracer.flush()
 
-    async def submit(self, request: jobs_pb2.SubmitRequest) -> Job:
-        """Starts a job.
+    async def submit(self, request: jobs_pb2.SubmitRequest, traceparent: str = "") -> Job:
+        """Starts a job; the client's ``traceparent``, if it has one, is where its traces begin.
 
         Raises:
             Refused: Its store holds checkpoints already, and it is not to go on from them.
@@ -85,7 +90,8 @@ class Agent(control_pb2_grpc.ControlServicer):
         """
         vault = await self._open_vault(request) if request.store else None
         name = f"job-{len(self.jobs) + 1}"
-        job = self.jobs[name] = Job(name, request, request.workers or self.workers, self, vault)
+        trace = self.tracer.submission(traceparent, {"limnad.job": name}) if self.tracer is not None else None
+        job = self.jobs[name] = Job(name, request, request.workers or self.workers, self, vault, trace)
         self.keep(job.begin())
         return job
 
@@ -94,10 +100,11 @@ class Agent(control_pb2_grpc.ControlServicer):
         vault = await asyncio.to_thread(Vault, request.store, space, request.keep or KEEP)
         if not request.resume and await vault.in_use():
             await vault.close()
+            shown = parse(request.store).shown
             raise Refused(
-                f"{request.store} holds checkpoints or logged inputs of the job {space!r} already: go on from them "
+                f"{shown} holds checkpoints or logged inputs of the job {space!r} already: go on from them "
                 "with --resume, "
-                f"delete them (limnad checkpoints delete --store {request.store} {space}), or choose another --name"
+                f"delete them (limnad checkpoints delete --store {shown} {space}), or choose another --name"
             )
         return vault
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from limnad.cluster.cuts import cuts_of, encode_cuts
 from limnad.cluster.effects import LogCut
+from limnad.histogram import Histogram
 from limnad.store import Full, StoreError, Unavailable, open_store
 from limnad.timely.snapshot import PartitionKey
 from limnad.timely.source import Cut
@@ -69,6 +70,11 @@ class CutLogs:
             found |= cuts_of(stage, log.read(log.first()))
         self._thread.start()
         return found
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     def append(self, cut: LogCut) -> None:
         """Appends a cut; a `CutLogged` comes when it is durable."""

@@ -11,11 +11,12 @@ import contextlib
 import gc
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
 from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
@@ -23,28 +24,30 @@ from limnad.cluster.worker import Worker
 from limnad.store import StoreError
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
-from limnad.timely.graph import StageKind
+from limnad.timely.context import Context
 from limnad.timely.progress import Accumulation
-from limnad.timely.scheduler import VertexFailure
+from limnad.timely.scheduler import Scheduler, VertexFailure
 from limnad.timely.snapshot import Part, PartitionKey
 from limnad.timely.source import Cut
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
-from limnad_worker import framing, links
+from limnad_worker import framing, links, log_format
 from limnad_worker.control import AgentLost, Control
 from limnad_worker.cutting import CutLogged, CutLogs, CutLost
+from limnad_worker.description import describe_flow
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.measures import Measures
 from limnad_worker.processes import name_process
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written
 
+if TYPE_CHECKING:
+    from limnad_worker.epoch_spans import EpochSpans
+
 STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
-
-FRONTIER_TIMES = 3
-"""How many times of a stage's frontier are told: enough to see where it stands."""
 
 EPOCH_INTERVAL_S = 0.005
 """How often at most an engine that sleeps between its callbacks tells that an epoch is complete: finding the first one
@@ -75,17 +78,16 @@ class Engine:
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
         self._told_s = 0.0
-        self._untold = True
-        self._progress_updates = 0
-        self._probes: list[str] = []
+        self._untold = False
+        self._measures: Measures | None = None
         self._epoch_told: int | None = -1
         self._writer: Writer | None = None
         self._published: dict[str, int] = {}
         self._cuts: dict[int, dict[str, int]] = {}
-        self._halted_s = 0.0
         self._taking = Taking()
         self._cut_logs: CutLogs | None = None
-        self._halts_us: dict[int, int] = {}
+        self._halts: dict[int, Halt] = {}
+        self._spans: EpochSpans | None = None
 
     def run(self) -> None:
         """Works until the agent says stop, or is gone. A failure is told to the agent, and then waited out."""
@@ -100,6 +102,7 @@ class Engine:
             self._server.close()
             for peer in self._peers.values():
                 peer.close()
+            self._flush_spans()
             self._control.close()
             if self._writer is not None:
                 self._writer.close()
@@ -111,14 +114,20 @@ class Engine:
         prepare = self._expect("prepare")
         self._worker = prepare.worker
         name_process(f"limnad-w{self._worker}")
+        log_format.about(partial(_log_fields, prepare, None))
         arguments = {argument.name: argument.value for argument in prepare.arguments}
         built = build_job(prepare.path, prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
         self._server.admit(identity)
-        self._control.send(built=_describe(built))
+        self._control.send(built=describe_flow(built))
+        scheduler: Callable[..., Scheduler] = Scheduler
+        if prepare.traceparent:
+            scheduler = self._traced(prepare)
         start = self._expect("start")
+        self._measures = Measures(built.graph, [probe.name for probe in built.probes])
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
+            self._measures.store_requests.append(self._writer.requests)
         self._peers = links.connect(start.members, identity, self._inbox)
         machine = Worker(
             built.graph,
@@ -128,22 +137,42 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            scheduler_type=scheduler,
             cuts=self._logged_cuts(prepare, built),
         )
+        log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:
             probe.attach(machine.frontier)
-        self._probes = [probe.name for probe in built.probes]
         machine.start(self._restored(prepare) if prepare.restore else ())
         if prepare.store:
             machine.check_declared()
-        self._loop(machine)
+        try:
+            self._loop(machine)
+        except VertexFailure:
+            self._send_status(machine)  # How far it came helps to find out why.
+            raise
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
+        began_ns = time.perf_counter_ns()
         try:
             return self._writer.read(prepare.restore, self._worker, prepare.workers)
         except (StoreError, PartError, CodecError) as error:
             raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
+        finally:
+            if self._spans is not None:
+                took_ns = time.perf_counter_ns() - began_ns
+                self._spans.part("start", prepare.restore, "read checkpoint", began_ns, took_ns)
+
+    def _traced(self, prepare: wire.Prepare) -> Callable[..., Scheduler]:
+        from limnad_worker.epoch_spans import TracedScheduler, epoch_spans
+
+        spans = self._spans = epoch_spans(prepare)
+        return partial(TracedScheduler, spans) if spans is not None else Scheduler
+
+    def _flush_spans(self) -> None:
+        if self._spans is not None:
+            self._spans.flush()
 
     def _logged_cuts(self, prepare: wire.Prepare, built: BuiltFlow) -> dict[PartitionKey, list[Cut]] | None:
         """The cuts of timed inputs so far; None: they are not logged."""
@@ -151,6 +180,8 @@ class Engine:
         if not prepare.store or not stages:
             return None
         self._cut_logs = CutLogs(prepare.store, prepare.space, stages, self._worker, prepare.generation, self._inbox)
+        if self._measures is not None:
+            self._measures.store_requests.append(self._cut_logs.requests)
         return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
@@ -158,22 +189,24 @@ class Engine:
         for early in self._early:
             self._arrived(machine, early)
         self._carry_out(machine)
-        try:
-            self._loop_for_ever(machine)
-        except VertexFailure:
-            self._send_status(machine)  # How far it came helps to find out why.
-            raise
-
-    def _loop_for_ever(self, machine: Worker) -> None:
         told_finished = False
+        assert self._measures is not None
+        delay = self._measures.loop_delay
         while True:
+            began_ns = time.perf_counter_ns()
             self._drain(machine)
-            if self._burst(machine):
+            busy = self._burst(machine)
+            more = self._take(machine) or busy
+            delay.add(time.perf_counter_ns() - began_ns)
+            if self._spans is not None:
+                self._spans.look(machine, at_rest=not more)
+            if more:
                 self._inbox.poll()
                 continue
             if machine.finished and not told_finished:
                 told_finished = True
                 self._send_status(machine)
+                self._flush_spans()
                 self._control.send(finished=wire.Finished())
             self._sleep(machine)
 
@@ -189,23 +222,30 @@ class Engine:
         return False
 
     def _sleep(self, machine: Worker) -> None:
-        event = self._inbox.wait(_sooner(machine.retry_s, self._tell_news(machine)))
+        event = self._inbox.wait(_sooner(machine.retry_s, self._tell_epoch(machine)))
         if event is None:
             machine.wake()
         else:
             self._handle(machine, event)
 
-    def _tell_news(self, machine: Worker) -> float | None:
-        """Tells the agent when an epoch has become complete, and before it falls silent what else has happened.
-
-        Returns after how many seconds to look again, None for never.
-        """
-        since_s = time.monotonic() - self._told_s
-        if since_s < EPOCH_INTERVAL_S:
-            return EPOCH_INTERVAL_S - since_s
-        if machine.epoch != self._epoch_told or (self._untold and since_s >= STATUS_INTERVAL_S):
+    def _tell_epoch(self, machine: Worker) -> float | None:
+        """Tells the agent when an epoch has become complete; after how many seconds to look again, None for never."""
+        early_s = self._told_s + EPOCH_INTERVAL_S - time.monotonic()
+        if early_s > 0:
+            return early_s
+        if machine.epoch != self._epoch_told:
             self._send_status(machine)
-        return STATUS_INTERVAL_S - since_s if self._untold else None
+        elif self._untold:
+            self._tell_rest(machine)
+        return None
+
+    def _tell_rest(self, machine: Worker) -> None:
+        """Tells the agent what the engine did last, though no epoch became complete by it; not more often than ever."""
+        wait_s = self._told_s + STATUS_INTERVAL_S - time.monotonic()
+        if wait_s > 0:
+            self._inbox.ring(wait_s)
+        else:
+            self._send_status(machine)
 
     def _drain(self, machine: Worker) -> None:
         while (event := self._inbox.take()) is not None:
@@ -232,7 +272,6 @@ class Engine:
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         elif message.encoding == framing.MARKER:
-            self._halting(machine)
             machine.marker_arrived(event.sender, message.sequence, message.time[0])
         else:
             batch = decode(message.encoding, bytes(message.payload), trusted=True)
@@ -250,9 +289,8 @@ class Engine:
                 case "stop":
                     raise Stopped
                 case "push" if machine is not None:
-                    self._push(machine, event.push)
+                    self._taking.push(event.push)
                 case "begin_checkpoint" if machine is not None:
-                    self._halting(machine)
                     machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
                 case "abort_checkpoint" if machine is not None:
                     machine.abort_checkpoint(event.abort_checkpoint.checkpoint)
@@ -261,19 +299,22 @@ class Engine:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def _halting(self, machine: Worker) -> None:
-        if not machine.halted:
-            self._halted_s = time.perf_counter()
-
     def _captured(self, captured: Captured) -> None:
         assert self._writer is not None
-        self._halts_us[captured.checkpoint] = int((time.perf_counter() - self._halted_s) * 1e6)
+        self._halts[captured.checkpoint] = captured.halt
+        if self._spans is not None:
+            halt = captured.halt
+            halted_ns = halt.stop_ns + halt.markers_ns + halt.references_ns
+            self._spans.part("checkpoint", captured.checkpoint, "halt", time.perf_counter_ns() - halted_ns, halted_ns)
         self._cuts[captured.checkpoint] = dict(self._published)
         self._writer.write(captured)
 
     def _written(self, machine: Worker, written: Written) -> None:
         number = written.checkpoint
-        halted_us, published = self._halts_us.pop(number, 0), self._cuts.pop(number, {})
+        halt, published = self._halts.pop(number), self._cuts.pop(number)
+        if self._spans is not None:
+            took_ns = (written.encode_us + written.upload_us) * 1000
+            self._spans.part("checkpoint", number, "write", time.perf_counter_ns() - took_ns, took_ns)
         if written.part is None:
             if written.lost:
                 machine.forget_committed()
@@ -283,9 +324,14 @@ class Engine:
             stored=wire.Stored(
                 checkpoint=number,
                 part=written.part,
-                halted_us=halted_us,
-                stored_us=written.took_us,
-                stored_bytes=written.stored_bytes,
+                phases=wire.CheckpointPhases(
+                    stop_us=halt.stop_ns // 1000,
+                    markers_us=halt.markers_ns // 1000,
+                    references_us=halt.references_ns // 1000,
+                    encode_us=written.encode_us,
+                    upload_us=written.upload_us,
+                    stored_bytes=written.stored_bytes,
+                ),
                 published=published,
             )
         )
@@ -295,9 +341,14 @@ class Engine:
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
 
-    def _push(self, machine: Worker, push: wire.Push) -> None:
-        self._control.send(pushed=self._taking.take(machine.inputs, push))
-        machine.wake()
+    def _take(self, machine: Worker) -> bool:
+        """Takes what was pushed, as far as there is room; whether there was anything."""
+        answers = self._taking.answers(machine.inputs)
+        for answer in answers:
+            self._control.send(pushed=answer)
+        if answers:
+            machine.wake()
+        return bool(answers)
 
     def _expect(self, field: str) -> Any:
         """Waits for one kind of message from the agent; keeps what eager peers send meanwhile."""
@@ -317,16 +368,19 @@ class Engine:
     # -- effects -------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, machine: Worker) -> None:
+        assert self._measures is not None
         for effect in machine.take_effects():
             match effect:
                 case Progress():
-                    self._progress_updates += len(effect.updates)
+                    self._measures.progress_updates += len(effect.updates)
                     message = links.pack_progress(effect)
                     for peer in self._peers.values():
                         peer.send_progress(message)
                 case Data():
                     encoding, payload = encode(effect.batch, trusted=True)
-                    self._peers[effect.peer].send_data(links.pack_data(effect, encoding, payload))
+                    packed = links.pack_data(effect, encoding, payload)
+                    self._measures.sent_bytes[effect.connector] += len(packed)
+                    self._peers[effect.peer].send_data(packed)
                 case Ack():
                     self._peers[effect.peer].send_progress(links.pack_ack(effect))
                 case Marker():
@@ -365,75 +419,28 @@ class Engine:
         self._told_s = time.monotonic()
         self._untold = False
         epoch = self._epoch_told = machine.epoch
-        status = wire.Status(
-            queued_bytes=machine.scheduler.queued_bytes,
-            in_flight_bytes=machine.pressure.in_flight_bytes,
-            waiting_for_credit=machine.waiting_for_credit,
-            progress_updates=self._progress_updates,
-            progress_bytes=sum(peer.progress_bytes for peer in self._peers.values()),
-            data_bytes=sum(peer.data_bytes for peer in self._peers.values()),
-            stages=[
-                wire.StageCounters(
-                    rows_in=counters.rows_in,
-                    rows_out=counters.rows_out,
-                    batches_in=counters.batches_in,
-                    notifications=counters.notifications,
-                    busy_us=counters.busy_ns // 1000,
-                    queued_bytes=counters.queued_bytes,
-                )
-                for counters in machine.scheduler.counters
-            ],
-        )
-        if epoch is not None:
-            status.epoch = epoch
-        for probe in self._probes:
-            frontier = machine.frontier(probe)
-            if frontier:
-                status.probes[probe] = frontier[0][0]
-        status.frontiers_known = machine.scheduler.notifying
+        assert self._measures is not None
+        status = self._measures.status(machine, list(self._peers.values()), epoch)
         status.waiting = "" if self._cut_logs is None else self._cut_logs.waiting
-        status.epochs_opened = machine.scheduler.epochs_opened
-        for stage, told in zip(machine.graph.stages, status.stages, strict=True):
-            frontier = None if stage.is_system else machine.frontier_at(stage)
-            told.frontier.extend(wire.Time(coordinates=least) for least in (frontier or ())[:FRONTIER_TIMES])
         self._control.send(status=status)
+
+
+def _log_fields(prepare: wire.Prepare, machine: Worker | None) -> dict[str, Any]:
+    """What a line of this engine's log is about; looked up only when one is written."""
+    told = {"job": prepare.job, "generation": prepare.generation, "worker": prepare.worker}
+    if machine is None:
+        return told
+    for stage, vertex in zip(machine.graph.stages, machine.scheduler.vertices, strict=True):
+        context = vertex._context if vertex is not None else None
+        if isinstance(context, Context) and context.capabilities is not None:
+            held = context.capabilities
+            return {**told, "stage": stage.name, "epoch": held[0][0] if held else None}
+    return told
 
 
 def _sooner(first_s: float | None, second_s: float | None) -> float | None:
     """The shorter of two times to wait, None being for ever."""
     return min((time_s for time_s in (first_s, second_s) if time_s is not None), default=None)
-
-
-def _describe(built: BuiltFlow) -> wire.Built:
-    loops = built.graph.contexts
-    position = {loop: index for index, loop in enumerate(loops)}
-    return wire.Built(
-        fingerprint=built.fingerprint(),
-        graph=built.graph.fingerprint(),
-        stages=[
-            wire.StageInfo(
-                name=stage.name,
-                label=stage.label,
-                kind=stage.kind.value,
-                loop=stage.context.name if stage.context else "",
-                home=position[stage.home] if stage.home else None,
-            )
-            for stage in built.graph.stages
-        ],
-        connectors=[
-            wire.ConnectorInfo(
-                source=edge.source.index,
-                target=edge.target.index,
-                partition=edge.partition.describe() if edge.partition else "",
-                feedback=edge.source.kind is StageKind.FEEDBACK,
-            )
-            for edge in built.graph.connectors
-        ],
-        loops=[wire.LoopInfo(name=loop.name, parent=position[loop.parent] if loop.parent else None) for loop in loops],
-        inputs=built.hand_fed,
-        outputs=[wire.OutputInfo(name=name) for name in built.outputs],
-        probes=[probe.name for probe in built.probes],
-    )
 
 
 def _quieten_gc() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import PurePath
 
+from limnad.cluster import leader
+from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 
 KEPT = 100
@@ -17,15 +19,37 @@ def title(request: jobs_pb2.SubmitRequest) -> str:
     return file if request.function in ("", "job") else f"{file}:{request.function}"
 
 
+def built(view: jobs_pb2.JobView, told: wire.Built) -> None:
+    """The engines have built the job's graph."""
+    view.stages.extend(told.stages)
+    view.inputs.extend(told.inputs)
+    view.outputs.extend(told.outputs)
+    view.probes.extend(told.probes)
+    view.edges.extend(told.edges)
+    view.loops.extend(told.loops)
+
+
+def failed(view: jobs_pb2.JobView, failure: leader.Failure) -> None:
+    """The job has failed."""
+    view.failure.CopyFrom(
+        wire.Failed(
+            summary=failure.summary, traceback=failure.traceback, stage=failure.stage, fault=failure.fault.value
+        )
+    )
+    if failure.worker is not None:
+        view.failed_worker = failure.worker
+
+
 def checkpoint_made(view: jobs_pb2.JobView, checkpoint: int, generation: int) -> None:
-    """A checkpoint has become durable; its sizes are those that the view holds."""
+    """A checkpoint has become durable; its phases are those that the view holds."""
+    phases = view.checkpoint_phases
     view.checkpoint_history.add(
         checkpoint=checkpoint,
         at_s=time.time(),
         generation=generation,
-        halted_us=view.checkpoint_halted_us,
-        stored_us=view.checkpoint_stored_us,
-        stored_bytes=view.checkpoint_bytes,
+        halted_us=max((told.stop_us + told.markers_us + told.references_us for told in phases), default=0),
+        stored_us=max((told.encode_us + told.upload_us for told in phases), default=0),
+        stored_bytes=sum(told.stored_bytes for told in phases),
     )
     del view.checkpoint_history[:-KEPT]
 

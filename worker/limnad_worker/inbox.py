@@ -23,6 +23,7 @@ class Inbox:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._news: deque[Any] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
 
     def put(self, item: Any) -> None:
         """Adds an item; from a coroutine of this loop."""
@@ -59,6 +60,18 @@ class Inbox:
             if timer is not None:
                 timer.cancel()
         return self.take()
+
+    def ring(self, delay_s: float) -> None:
+        """Ends one `wait` early, after so many seconds. While that is to come, another call changes nothing.
+
+        Cheaper than a time-out for each `wait` where there are thousands of them a second.
+        """
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(delay_s, self._rang)
+
+    def _rang(self) -> None:
+        self._alarm = None
+        self._loop.stop()
 
     def close(self) -> None:
         """Ends the loop; no stream may be open."""

@@ -26,9 +26,11 @@ from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
 from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
+from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
+from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -77,10 +79,17 @@ class Job:
         workers: How many engines.
         engines: Where they come from.
         vault: Its store; None: a worker that is lost ends the job.
+        trace: Where its traces go; None: nowhere.
     """
 
     def __init__(
-        self, name: str, request: jobs_pb2.SubmitRequest, workers: int, engines: Engines, vault: Vault | None
+        self,
+        name: str,
+        request: jobs_pb2.SubmitRequest,
+        workers: int,
+        engines: Engines,
+        vault: Vault | None,
+        trace: JobTrace | None = None,
     ) -> None:
         self.name = name
         self.request = request
@@ -95,6 +104,7 @@ class Job:
         self.state = leader.State.STARTING
         self.recovering = False
         self.generation = 0
+        self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
         self._vault = vault
         self._feeder = self._make_feeder(vault)
@@ -128,6 +138,7 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
+        self.watch.begins(self.generation, self.workers, self._restore)
         self.engines = await self._source.take(self, self.workers)
         if self.state.ended:
             self._let_go()
@@ -229,6 +240,7 @@ class Job:
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
+            traceparent=self.watch.traceparent,
         )
 
     def _send(self, worker: int, **message: Any) -> None:
@@ -251,6 +263,7 @@ class Job:
             if verdict is None:
                 self.view.last_fault = failure.summary
                 history.restarted(self.view, failure.summary)
+                self.watch.lost(failure)
                 self._source.keep(self._restart())
                 return
             failure = verdict
@@ -260,6 +273,7 @@ class Job:
                 self.view.starting_us = int((self._running_s - self._submitted_s) * 1e6)
             self.recovering = False
             self.state = state
+            self.watch.running()
             self._feeder.begin(self.generation)
             await self._ask_again()
         elif state.ended:
@@ -269,19 +283,11 @@ class Job:
         if self.state.ended:
             return
         self.state, self.failure, self.recovering = state, failure, False
+        self.watch.ended(state, failure)
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
-            self.view.failure.CopyFrom(
-                wire.Failed(
-                    summary=failure.summary,
-                    traceback=failure.traceback,
-                    stage=failure.stage,
-                    fault=failure.fault.value,
-                )
-            )
-            if failure.worker is not None:
-                self.view.failed_worker = failure.worker
+            history.failed(self.view, failure)
         over = f"the job has ended: it is {state.value}"
         self._feeder.finish(over)
         for waiting in self._asked:
@@ -371,6 +377,7 @@ class Job:
             committed=self._committed,
             retained=self._feeder.retained,
             lost=self._lost,
+            saw=self.watch.saw,
         )
         return Saving(self.request, self.workers, around)
 
@@ -394,6 +401,7 @@ class Job:
         match message.WhichOneof("message"):
             case "built":
                 self._built(message.built)
+                self.watch.metrics.built(message.built)
                 stages = tuple(stage.name for stage in message.built.stages)
                 built = leader.Built(worker, message.built.fingerprint, stages, message.built.graph)
                 await self.tell_leader(built)
@@ -402,6 +410,7 @@ class Job:
             case "failed":
                 await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
             case "status":
+                self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
                 await self.notify()
             case "output":
@@ -417,12 +426,7 @@ class Job:
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
-            self.view.stages.extend(built.stages)
-            self.view.inputs.extend(built.inputs)
-            self.view.outputs.extend(built.outputs)
-            self.view.probes.extend(built.probes)
-            self.view.connectors.extend(built.connectors)
-            self.view.loops.extend(built.loops)
+            history.built(self.view, built)
 
     async def notify(self) -> None:
         """Wakes whoever waits for news."""

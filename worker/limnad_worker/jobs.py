@@ -50,7 +50,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if request.checkpoint_interval_s < 0:
             await _refuse(context, f"checkpoints cannot be {request.checkpoint_interval_s:g} s apart")
         try:
-            job = await self._agent.submit(request)
+            told = dict(context.invocation_metadata() or ())
+            job = await self._agent.submit(request, str(told.get("traceparent", "")))
         except (Refused, StoreError) as error:
             await _refuse(context, str(error))
         return jobs_pb2.SubmitResponse(job=job.name)

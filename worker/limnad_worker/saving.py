@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from limnad.cluster import checkpoints as points
-from limnad.cluster.records import CheckpointRecord, PartError, PartRecord
+from limnad.cluster.records import CheckpointRecord, PartError, PartRecord, PhasesRecord
 from limnad.store import Conflict, LostState, StoreError
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
@@ -41,6 +41,7 @@ class Surroundings:
         committed: To be called when it is durable.
         retained: To be called with the numbers of those that are kept, after others were deleted.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
+        saw: To be called with each effect and the view, for metrics.
     """
 
     vault: Vault
@@ -54,6 +55,7 @@ class Surroundings:
     committed: Callable[[int], Awaitable[None]]
     retained: Callable[[Sequence[int]], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
+    saw: Callable[[points.Effect, jobs_pb2.JobView], None]
 
 
 class Saving:
@@ -75,6 +77,8 @@ class Saving:
             timeout_s=request.checkpoint_timeout_s or points.TIMEOUT_S,
         )
         self._published: dict[int, dict[str, int]] = {}
+        self._phases: dict[int, wire.CheckpointPhases] = {}
+        self._began_s = 0.0
         self._closed = False
         self._concluding = False
         self._last: int | None = None
@@ -108,12 +112,8 @@ class Saving:
 
     async def stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
-        view = self._view
-        if self._machine.first_of(stored.checkpoint):
-            view.checkpoint_halted_us = view.checkpoint_stored_us = view.checkpoint_bytes = 0
-        view.checkpoint_halted_us = max(view.checkpoint_halted_us, stored.halted_us)
-        view.checkpoint_stored_us = max(view.checkpoint_stored_us, stored.stored_us)
-        view.checkpoint_bytes += stored.stored_bytes
+        if stored.checkpoint == self._machine.current:
+            self._phases[worker] = stored.phases
         self._published.setdefault(stored.checkpoint, {}).update(stored.published)
         await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
 
@@ -126,12 +126,15 @@ class Saving:
 
     async def _carry_out(self, effects: Sequence[points.Effect]) -> None:
         for effect in effects:
+            self._around.saw(effect, self._view)
             match effect:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))
                 case points.Begin(number):
                     if self._concluding:
                         self._last = number
+                    self._began_s = time.monotonic()
+                    self._phases.clear()
                     self._around.send_all(begin_checkpoint=wire.BeginCheckpoint(checkpoint=number))
                 case points.Commit(number, parts):
                     self._around.keep(self._with_store(number, partial(self._commit, number, parts)))
@@ -159,6 +162,7 @@ class Saving:
         return self._machine.opened(await self._around.vault.begin())
 
     async def _commit(self, number: int, parts: Sequence[bytes]) -> list[points.Effect]:
+        began_s = time.monotonic()
         published = self._published.pop(number, {})
         await self._save_outputs(number, published)
         record = CheckpointRecord(
@@ -169,11 +173,25 @@ class Saving:
             outputs=self._around.outputs.records,
             epoch=self._epoch,
             made_s=time.time(),
+            phases=[_phases_record(phases) for phases in self._phases_by_worker()],
         )
         self._around.made(number, record)
         await self._around.vault.commit(number, record)
+        self._tell_phases(began_s)
         self._around.outputs.commit(published)
         return self._machine.commit_done(number, time.monotonic())
+
+    def _phases_by_worker(self) -> list[wire.CheckpointPhases]:
+        return [self._phases[worker] for worker in sorted(self._phases)]
+
+    def _tell_phases(self, stored_s: float) -> None:
+        """Shows how long a checkpoint took that has just been committed, and whose parts were stored at that time."""
+        now_s = time.monotonic()
+        for phases in self._phases.values():
+            phases.commit_us = int((now_s - stored_s) * 1e6)
+            phases.total_us = int((now_s - self._began_s) * 1e6)
+        del self._view.checkpoint_phases[:]
+        self._view.checkpoint_phases.extend(self._phases_by_worker())
 
     async def _save_outputs(self, number: int, published: dict[str, int]) -> None:
         outputs, vault = self._around.outputs, self._around.vault
@@ -217,3 +235,14 @@ class Saving:
     async def _abandon(self, number: int) -> None:
         with contextlib.suppress(StoreError, RuntimeError):  # If it fails, the next generation forgets the number.
             await self._around.vault.abandon(number)
+
+
+def _phases_record(phases: wire.CheckpointPhases) -> PhasesRecord:
+    return PhasesRecord(
+        phases.stop_us,
+        phases.markers_us,
+        phases.references_us,
+        phases.encode_us,
+        phases.upload_us,
+        phases.stored_bytes,
+    )

@@ -6,6 +6,7 @@ as the entry of an offset. Entries that lie behind a checkpoint come as they are
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from limnad.batch import decode
@@ -14,12 +15,37 @@ from limnad.connectors.hand import HandReader
 from limnad.errors import InputError
 from limnad_proto.v1 import control_pb2 as wire
 
+WAITING_BYTES = 64 << 20
+"""With so much not read yet an input takes nothing more: whoever pushes waits, like any source."""
+
 
 class Taking:
-    """Takes what is pushed."""
+    """Takes what is pushed, in order.
 
-    def __init__(self) -> None:
+    Args:
+        waiting_bytes: See `WAITING_BYTES`.
+    """
+
+    def __init__(self, waiting_bytes: int = WAITING_BYTES) -> None:
         self._checked: dict[str, Any] = {}
+        self._waiting_bytes = waiting_bytes
+        self._later: dict[str, deque[wire.Push]] = {}
+
+    def push(self, push: wire.Push) -> None:
+        """Something was pushed."""
+        self._later.setdefault(push.input, deque()).append(push)
+
+    def answers(self, inputs: Inputs) -> list[wire.Pushed]:
+        """Takes what the inputs have room for; what is to be answered.
+
+        Raises:
+            SourceFailure: An entry of a log cannot be taken.
+        """
+        found: list[wire.Pushed] = []
+        for name, pushes in self._later.items():
+            while pushes and _waiting(inputs, name) < self._waiting_bytes:
+                found.append(self.take(inputs, pushes.popleft()))
+        return found
 
     def take(self, inputs: Inputs, push: wire.Push) -> wire.Pushed:
         """Does what a push asks for; returns the answer.
@@ -59,6 +85,13 @@ def _reader(inputs: Inputs, name: str) -> HandReader:
     if not isinstance(reader, HandReader):
         raise ValueError(f"the input {name!r} is read from a source, not fed by hand")
     return reader
+
+
+def _waiting(inputs: Inputs, name: str) -> int:
+    try:
+        return _reader(inputs, name).waiting_bytes
+    except (KeyError, ValueError):  # Whoever pushes is told so.
+        return 0
 
 
 def _check(reader: HandReader, push: wire.Push) -> tuple[str, Any]:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from limnad.cluster.cuts import Standings, passed
 from limnad.cluster.feeding import Push
 from limnad.cluster.records import CheckpointRecord
+from limnad.histogram import Histogram
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
 from limnad.store.errors import StoreError
 from limnad.store.windows import windows
@@ -136,6 +137,11 @@ class Vault:
             self._seen = Identity(self._job).rise(self._seen)
 
         await self._call(run)
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     async def retain(self) -> tuple[int, ...]:
         """Deletes what only older checkpoints needed; those that are left."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ import msgspec
 from limnad.cluster.effects import Captured
 from limnad.cluster.parts import read_part, write_part
 from limnad.cluster.records import CheckpointRecord, PartRecord
+from limnad.histogram import Histogram
 from limnad.store import Checkpoints, ChunkRef, Space, open_store
 from limnad.timely.snapshot import Part
 from limnad_worker.inbox import Inbox
@@ -24,7 +25,8 @@ class Written:
     Attributes:
         checkpoint: Its number.
         part: Its record as MessagePack; None: it could not be stored.
-        took_us: How long storing took.
+        encode_us: How long encoding took.
+        upload_us: How long the rest of storing took: naming chunks by their content and handing them to the store.
         stored_bytes: How much was encoded.
         error: Why not.
         lost: Whether chunks that an earlier checkpoint had stored are gone: the next must not build upon them.
@@ -32,7 +34,8 @@ class Written:
 
     checkpoint: int
     part: bytes | None
-    took_us: int = 0
+    encode_us: int = 0
+    upload_us: int = 0
     stored_bytes: int = 0
     error: str = ""
     lost: bool = False
@@ -59,6 +62,7 @@ class Writer:
         self._records: dict[int, PartRecord] = {}
         self._previous: PartRecord | None = None
         self._bytes = 0
+        self._encode_s = 0.0
 
     def read(self, checkpoint: int, worker: int, workers: int) -> Sequence[Part]:
         """All workers' parts of a checkpoint, as far as this worker gets a share of them.
@@ -72,6 +76,11 @@ class Writer:
 
     def _get(self, names: Iterable[str]) -> Iterable[bytes]:
         return self._space.chunks.get_many(map(ChunkRef.parse, names))
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to the store's server took."""
+        return self._store.requests
 
     def write(self, captured: Captured) -> None:
         """Stores a part; a `Written` comes when it is done."""
@@ -90,7 +99,7 @@ class Writer:
     def _write(self, captured: Captured) -> None:
         began_s = time.perf_counter()
         number, previous = captured.checkpoint, self._previous
-        self._bytes = 0
+        self._bytes, self._encode_s = 0, 0.0
         try:
             record = write_part(captured.snapshot, lambda datas: self._put(datas, number), previous)
             self._keep(record, previous, number)
@@ -98,16 +107,23 @@ class Writer:
             told = Written(number, None, error=str(error), lost=isinstance(error, ChunksGone))
         else:
             self._records[number] = record
-            took_us = int((time.perf_counter() - began_s) * 1e6)
-            told = Written(number, msgspec.msgpack.encode(record), took_us, self._bytes)
+            upload_s = time.perf_counter() - began_s - self._encode_s
+            part = msgspec.msgpack.encode(record)
+            told = Written(number, part, int(self._encode_s * 1e6), int(upload_s * 1e6), self._bytes)
         self._inbox.put_from_thread(told)
 
     def _put(self, datas: Iterable[bytes], checkpoint: int) -> list[str]:
-        return [str(ref) for ref in self._space.chunks.put_many(map(self._counted, datas), mark=checkpoint)]
+        return [str(ref) for ref in self._space.chunks.put_many(self._measured(datas), mark=checkpoint)]
 
-    def _counted(self, data: bytes) -> bytes:
-        self._bytes += len(data)
-        return data
+    def _measured(self, datas: Iterable[bytes]) -> Iterator[bytes]:
+        """The same; chunks are encoded while they are asked for."""
+        asked_s = time.perf_counter()
+        for data in datas:
+            self._encode_s += time.perf_counter() - asked_s
+            self._bytes += len(data)
+            yield data
+            asked_s = time.perf_counter()
+        self._encode_s += time.perf_counter() - asked_s
 
     def _keep(self, record: PartRecord, previous: PartRecord | None, checkpoint: int) -> None:
         """Claims the chunks of the previous checkpoint that this one uses again."""

@@ -1,8 +1,8 @@
 """Batches: what one message carries, and what is done to it between two vertices.
 
 A batch is a Polars frame or a list of Python records. Here live, for both alike: the stable hash of keys (`hashing`),
-key groups and the split by destination (`partition`), bytes for the wire and for checkpoints (`codec`), sizes and
-joining (`sizes`).
+key groups and the split by destination (`partition`), rows that are found by their key (`sorted_rows`), bytes for the
+wire and for checkpoints (`codec`), sizes and joining (`sizes`).
 
 What must never come here: anything that knows timestamps, stages or workers beyond their number; IO, threads, clocks;
 Polars' or Python's own `hash`; a Python loop over a frame's rows. Whatever is done to each batch is done to every byte
@@ -15,7 +15,9 @@ from limnad.batch.partition import (
     KEY_GROUPS,
     MAX_KEY_GROUPS,
     Destinations,
+    groups_of,
     key_group,
+    least_hash,
     owners,
     split_frame,
     split_records,
@@ -23,6 +25,7 @@ from limnad.batch.partition import (
     workers_of,
 )
 from limnad.batch.sizes import Batch, concat, rows, size_bytes
+from limnad.batch.sorted_rows import SortedRows
 
 __all__ = [
     "KEY_GROUPS",
@@ -31,14 +34,17 @@ __all__ = [
     "CodecError",
     "Destinations",
     "Encoding",
+    "SortedRows",
     "concat",
     "decode",
     "encode",
+    "groups_of",
     "hash_frame",
     "hash_records",
     "hash_series",
     "hash_value",
     "key_group",
+    "least_hash",
     "owners",
     "rows",
     "size_bytes",

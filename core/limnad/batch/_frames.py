@@ -24,7 +24,9 @@ def encode_frame(frame: pl.DataFrame) -> bytes:
     for name, dtype in frame.schema.items():
         _check_dtype(name, dtype)
     sink = io.BytesIO()
-    frame.write_ipc_stream(sink)
+    # Of a clone, which shares all data: a frame that is being written is locked, and each write waits for Python's own
+    # lock. Whoever holds that, and only looks at the frame, would wait for ever: a checkpoint's frames are both.
+    frame.clone().write_ipc_stream(sink)
     return sink.getvalue()
 
 

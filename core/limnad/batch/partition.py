@@ -15,7 +15,9 @@ import polars as pl
 __all__ = [
     "KEY_GROUPS",
     "MAX_KEY_GROUPS",
+    "groups_of",
     "key_group",
+    "least_hash",
     "owners",
     "split_frame",
     "split_records",
@@ -54,6 +56,15 @@ def key_group(hashes: npt.NDArray[np.uint64], key_groups: int = KEY_GROUPS) -> n
     return upper.astype(np.uint16)
 
 
+def least_hash(group: int, key_groups: int = KEY_GROUPS) -> int:
+    """The least hash of a key group: groups are ranges of hashes, and rows in the order of their hash lie by group.
+
+    >>> least_hash(0), least_hash(128) == 2**63, least_hash(KEY_GROUPS) == 2**64
+    (0, True, True)
+    """
+    return -(-(group << 32) // key_groups) << 32
+
+
 def worker_of(group: int, workers: int, key_groups: int = KEY_GROUPS) -> int:
     """The worker that owns a key group.
 
@@ -63,6 +74,15 @@ def worker_of(group: int, workers: int, key_groups: int = KEY_GROUPS) -> int:
     [0, 0, 0, 1, 1]
     """
     return group * workers // key_groups
+
+
+def groups_of(worker: int, workers: int, key_groups: int = KEY_GROUPS) -> tuple[int, int]:
+    """The key groups that a worker owns: the first, and the one behind the last.
+
+    >>> groups_of(1, 3), [worker_of(group, 3) for group in (85, 86, 170, 171)]
+    ((86, 171), [0, 1, 1, 2])
+    """
+    return -(-worker * key_groups // workers), -(-(worker + 1) * key_groups // workers)
 
 
 def workers_of(groups: npt.NDArray[np.uint16], workers: int, key_groups: int = KEY_GROUPS) -> Destinations:
@@ -104,8 +124,8 @@ def owners(hashes: npt.NDArray[np.uint64], workers: int, key_groups: int = KEY_G
 @functools.lru_cache(maxsize=64)
 def _borders(workers: int, key_groups: int) -> list[np.uint64]:
     """The least hash of each worker but the first."""
-    first_groups = (-(-worker * key_groups // workers) for worker in range(1, workers))
-    return [np.uint64(-(-(group << 32) // key_groups) << 32) for group in first_groups]
+    first_groups = (groups_of(worker, workers, key_groups)[0] for worker in range(1, workers))
+    return [np.uint64(least_hash(group, key_groups)) for group in first_groups]
 
 
 @functools.lru_cache(maxsize=64)

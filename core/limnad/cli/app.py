@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from limnad.cli import checkpoints, options
+from limnad.cli.logging_options import logging_environment
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -61,6 +62,9 @@ def run(
     delivery: options.Delivery = "eager",
     max_restarts: options.MaxRestarts = None,
     restart_window: options.RestartWindow = None,
+    metrics_port: options.MetricsPort = None,
+    log_format: options.LogFormat = None,
+    log_level: options.LogLevel = None,
 ) -> None:
     """Run a job on worker processes of this machine, and show its outputs."""
     from limnad.cli.run import RunOptions, run_job
@@ -102,6 +106,8 @@ def run(
         ui_port=0 if ui and ui_port is None else ui_port,
         accumulation=accumulation,
         checkpointing=checkpointing,
+        metrics_port=metrics_port,
+        environment=logging_environment(log_format, log_level),
     )
     sys.exit(run_job(wanted))
 

@@ -118,10 +118,17 @@ def _summary(job: str, number: int, record: CheckpointRecord) -> dict[str, Any]:
         "workers": len(record.parts),
         "generation": record.generation,
         "bytes": sum(_size(list(part.blobs())) for part in record.parts),
+        "new_bytes": sum(phases.stored_bytes for phases in record.phases),
+        "halted_s": max((phases.halted_us for phases in record.phases), default=0) / 1e6,
+        "stored_s": max((phases.encode_us + phases.upload_us for phases in record.phases), default=0) / 1e6,
     }
 
 
 def _contents(record: CheckpointRecord) -> Iterator[dict[str, Any]]:
+    for worker, phases in enumerate(record.phases):
+        for phase, time_us in _PHASES.items():
+            yield _line(worker, "", f"{phase}: {getattr(phases, time_us) / 1e6} s", 0)
+        yield _line(worker, "", "encoded and stored", phases.stored_bytes)
     for part in record.parts:
         for state in part.states:
             blobs = [piece.blob for piece in state.pieces]
@@ -136,6 +143,15 @@ def _contents(record: CheckpointRecord) -> Iterator[dict[str, Any]]:
         for partition in part.partitions:
             position = "ended" if partition.position is None else json.dumps(partition.position)
             yield _line(part.worker, partition.stage, f"{partition.partition}: epoch {partition.epoch}, {position}", 0)
+
+
+_PHASES = {
+    "halted to stop": "stop_us",
+    "halted for markers": "markers_us",
+    "halted to take references": "references_us",
+    "encoding": "encode_us",
+    "upload": "upload_us",
+}
 
 
 def _line(worker: int, stage: str, what: str, size: int) -> dict[str, Any]:
@@ -156,13 +172,15 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(box=None, header_style="dim", padding=(0, 2), show_edge=False)
     for name, value in rows[0].items():
-        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
+        table.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     console().print(table)
 
 
 def _cell(name: str, value: Any) -> str:
-    if name == "bytes":
+    if name in ("bytes", "new_bytes"):
         return bytes_text(value) if value else ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
     return "-" if value is None else str(value)

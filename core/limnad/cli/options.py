@@ -12,6 +12,7 @@ DEFAULT_STORE = "dir:.limnad"
 """Where checkpoints are kept if nobody says: beside the job, for one machine."""
 
 _PANEL = "Checkpoints"
+_WATCHING = "Metrics and logs"
 
 Target = Annotated[
     str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file; the function is `job` by default.")
@@ -111,6 +112,32 @@ RestartWindow = Annotated[
         help="For how long a restart counts.",
         show_default="60s",
     ),
+]
+
+# -- watching it -------------------------------------------------------------------------------------------------------
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        rich_help_panel=_WATCHING,
+        metavar="PORT",
+        help="Serve metrics for Prometheus on this port of loopback; 0: anywhere, it is printed.",
+        show_default="not served",
+    ),
+]
+LogFormat = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option(
+        rich_help_panel=_WATCHING,
+        help="Log what agent and workers do to standard error, in lines of this kind.",
+        show_default="not logged",
+    ),
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"] | None,
+    typer.Option(rich_help_panel=_WATCHING, help="Log from this level on.", show_default="info"),
 ]
 
 # -- limnad drill ------------------------------------------------------------------------------------------------------

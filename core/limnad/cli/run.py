@@ -47,6 +47,8 @@ class RunOptions:
     ui_port: int | None
     accumulation: str
     checkpointing: Checkpointing | None
+    metrics_port: int | None
+    environment: Mapping[str, str]
 
 
 def run_job(options: RunOptions) -> int:
@@ -75,8 +77,17 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
     ui_port = options.ui_port
     while True:
         try:
-            with LocalCluster(options.workers, options.port, subprocess.PIPE, ui_port) as cluster:
+            with LocalCluster(
+                options.workers,
+                options.port,
+                output=subprocess.PIPE,
+                ui_port=ui_port,
+                metrics_port=options.metrics_port,
+                environment=options.environment,
+            ) as cluster:
                 screen.follow_prints(*cluster.streams)
+                if cluster.metrics is not None:
+                    screen.say(f"metrics: {cluster.metrics}")
                 if cluster.ui is not None and not lost:
                     screen.say(f"the run's page: {cluster.ui}")
                     ui_port = urlsplit(cluster.ui).port  # The page that is open now finds the next agent, too.

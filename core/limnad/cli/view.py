@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from limnad.client import JobStatus, RecoveryStatus
+    from limnad.client import CheckpointPhases, JobStatus, RecoveryStatus
 
 RATE_WINDOW_S = 3.0
 """Over how long rates are taken: short enough to follow, long enough to read."""
@@ -104,7 +104,17 @@ def _recovery_summary(told: RecoveryStatus) -> str:
     if not told.committed and not told.restarts:
         return ""
     restarts = f", {told.restarts} restart{'s' if told.restarts != 1 else ''}" if told.restarts else ""
-    return f", {told.committed} checkpoint{'s' if told.committed != 1 else ''}{restarts}"
+    made = f", {told.committed} checkpoint{'s' if told.committed != 1 else ''}{restarts}"
+    return made if told.phases is None else f"{made}\nthe last checkpoint: {phases_text(told, told.phases)}"
+
+
+def phases_text(told: RecoveryStatus, phases: CheckpointPhases) -> str:
+    """How long a checkpoint took, in seconds."""
+    return (
+        f"{bytes_text(told.stored_bytes)} in {phases.total_s:.4f} s; halted {told.halted_s:.4f} s (stop "
+        f"{phases.stop_s:.4f}, markers {phases.markers_s:.4f}, references {phases.references_s:.4f}); encode "
+        f"{phases.encode_s:.4f} s, upload {phases.upload_s:.4f} s, commit {phases.commit_s:.4f} s"
+    )
 
 
 def rows_text(count: int) -> str:

@@ -4,11 +4,13 @@
 part of the library that knows the wire types.
 """
 
-from limnad.client.client import Checkpointing, Client, Job, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.client import Checkpointing, Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
+from limnad.client.status import CheckpointPhases, JobStatus, RecoveryStatus, StageStatus
 
 __all__ = [
+    "CheckpointPhases",
     "Checkpointing",
     "Client",
     "Input",

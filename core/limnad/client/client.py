@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +11,8 @@ import grpc
 
 from limnad.batch import decode
 from limnad.client.inputs import Input
+from limnad.client.status import JobStatus, status_of
 from limnad.client.translation import translated, translated_stream
-from limnad.errors import JobFailed
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
 _OPTIONS = [
@@ -25,29 +25,6 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
-
-_ENDED = {jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED}
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """What went through one stage so far, on all workers together.
-
-    Attributes:
-        name: The stage.
-        label: What a table shows.
-        kind: ``"input"``, ``"compute"``, ``"ingress"``, ``"egress"`` or ``"feedback"``.
-        rows_in: Rows received.
-        rows_out: Rows sent.
-        busy_s: Seconds in callbacks, summed over the workers.
-    """
-
-    name: str
-    label: str
-    kind: str
-    rows_in: int
-    rows_out: int
-    busy_s: float
 
 
 @dataclass(frozen=True)
@@ -93,86 +70,6 @@ class Checkpointing:
             "restart_window_s": self.restart_window_s or 0.0,
             "delivery": self.delivery,
         }
-
-
-@dataclass(frozen=True)
-class RecoveryStatus:
-    """What became of a job's checkpoints and workers.
-
-    Attributes:
-        generation: Which run of the job this is.
-        restarts: How often it was started again since it was submitted.
-        last_fault: Why, the last time.
-        checkpoint: The newest durable one; None: there is none.
-        committed: How many have become durable.
-        dropped: How many have been given up.
-        last_drop: Why, the last time.
-        halted_s: Seconds that the slowest worker stood still for the newest one.
-        stored_s: Seconds that the slowest worker took to store it, running on.
-        stored_bytes: What all workers stored for it.
-        waiting: What waits for the store, and why; empty: nothing.
-    """
-
-    generation: int
-    restarts: int
-    last_fault: str
-    checkpoint: int | None
-    committed: int
-    dropped: int
-    last_drop: str
-    halted_s: float
-    stored_s: float
-    stored_bytes: int
-    waiting: str = ""
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """How a job is doing.
-
-    Attributes:
-        state: ``"starting"``, ``"running"``, ``"recovering"``, ``"finished"``, ``"failed"`` or ``"cancelled"``.
-        epoch: The first epoch that is not complete; None before it is known and when all are.
-        starting_s: Seconds from the submission until the engines ran.
-        running_s: Seconds since then, or until the end.
-        stages: By stage, in the order of the flow.
-        queued_bytes: What waits undelivered, on all workers together.
-        in_flight_bytes: What was sent and has not arrived.
-        waiting_workers: Workers whose sources wait because too much is undelivered.
-        data_bytes: What workers sent each other.
-        progress_bytes: What of progress updates workers sent each other.
-        probes: For each probe the first epoch that is not complete there; None when all are.
-        outputs: The names of the job's outputs.
-        inputs: The names of its hand-fed inputs.
-        recovery: Checkpoints and restarts.
-        failure: Why it failed.
-    """
-
-    state: str
-    epoch: int | None
-    starting_s: float
-    running_s: float
-    stages: list[StageStatus]
-    queued_bytes: int
-    in_flight_bytes: int
-    waiting_workers: int
-    data_bytes: int
-    progress_bytes: int
-    probes: dict[str, int | None]
-    outputs: list[str]
-    inputs: list[str]
-    recovery: RecoveryStatus
-    failure: JobFailed | None = field(default=None, compare=False)
-
-    @property
-    def rows_in(self) -> int:
-        """Rows that sources have read."""
-        return sum(stage.rows_out for stage in self.stages if stage.kind == "input")
-
-    @property
-    def rows_out(self) -> int:
-        """Rows that have reached an output."""
-        return sum(stage.rows_in for stage in self.stages if stage.name.startswith(("output ", "write ", "subscribe")))
 
 
 class Client:
@@ -229,7 +126,7 @@ class Client:
             JobError: The agent has no job of that name.
             ClusterError: The agent cannot be reached.
         """
-        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=name))
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=name)))
         view = next(translated_stream(call))
         return Job(name, self._jobs, durable=view.durable)
 
@@ -261,8 +158,8 @@ class Job:
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
-        call = self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name))
-        yield from map(_status, translated_stream(call))
+        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name)))
+        yield from map(status_of, translated_stream(call))
 
     def status(self) -> JobStatus:
         """The job's status now."""
@@ -275,7 +172,7 @@ class Job:
         ones included.
         """
         request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
-        call = self._jobs.Subscribe(request)
+        call = translated(lambda: self._jobs.Subscribe(request))
         for output in translated_stream(call):
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
@@ -364,63 +261,3 @@ class Job:
     def cancel(self) -> None:
         """Ends the job at once."""
         translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
-
-
-def _status(view: jobs_pb2.JobView) -> JobStatus:
-    state = jobs_pb2.JobState.Name(view.state).removeprefix("JOB_STATE_").lower()
-    failure = None
-    if view.HasField("failure"):
-        failure = JobFailed(view.failure.summary, view.failure.traceback)
-    known = [worker for worker in view.workers if worker.frontiers_known]
-    epochs = [worker.epoch for worker in known if worker.HasField("epoch")]
-    stages = [
-        StageStatus(
-            stage.name,
-            stage.label,
-            stage.kind,
-            sum(worker.stages[number].rows_in for worker in view.workers if worker.stages),
-            sum(worker.stages[number].rows_out for worker in view.workers if worker.stages),
-            sum(worker.stages[number].busy_us for worker in view.workers if worker.stages) / 1e6,
-        )
-        for number, stage in enumerate(view.stages)
-    ]
-    return JobStatus(
-        state=state,
-        epoch=max(epochs) if epochs and view.state not in _ENDED else None,
-        starting_s=view.starting_us / 1e6,
-        running_s=view.running_us / 1e6,
-        stages=stages,
-        queued_bytes=sum(worker.queued_bytes for worker in view.workers),
-        in_flight_bytes=sum(worker.in_flight_bytes for worker in view.workers),
-        waiting_workers=sum(worker.waiting_for_credit for worker in view.workers),
-        data_bytes=sum(worker.data_bytes for worker in view.workers),
-        progress_bytes=sum(worker.progress_bytes for worker in view.workers),
-        probes=_probes(view, known),
-        outputs=[output.name for output in view.outputs],
-        inputs=list(view.inputs),
-        recovery=RecoveryStatus(
-            generation=view.generation,
-            restarts=view.restarts,
-            last_fault=view.last_fault,
-            checkpoint=view.checkpoint or None,
-            committed=view.checkpoints_committed,
-            dropped=view.checkpoints_dropped,
-            last_drop=view.last_drop,
-            halted_s=view.checkpoint_halted_us / 1e6,
-            stored_s=view.checkpoint_stored_us / 1e6,
-            stored_bytes=view.checkpoint_bytes,
-            waiting=view.waiting,
-        ),
-        failure=failure,
-    )
-
-
-def _probes(view: jobs_pb2.JobView, known: list[control_pb2.Status]) -> dict[str, int | None]:
-    """What any worker knows of a frontier holds for all: the furthest one counts."""
-    if not known:
-        return {}
-    furthest: dict[str, int | None] = {}
-    for name in view.probes:
-        epochs = [worker.probes.get(name) for worker in known]
-        furthest[name] = None if None in epochs else max(epoch for epoch in epochs if epoch is not None)
-    return furthest

@@ -26,22 +26,33 @@ class LocalCluster:
 
     It ends with this object (`stop`), and also if this process dies: the agent watches the pipe to its standard input.
 
-    Attributes:
-        address: Where the agent listens.
-        ui: The web page's URL, if there is one.
-
     Args:
         workers: How many engines.
         port: Where the agent listens on loopback; 0: anywhere.
-        ui_port: Where the web page is served on loopback; 0: anywhere; None: nowhere.
         output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
+        ui_port: Where the web page is served on loopback; 0: anywhere; None: nowhere.
+        metrics_port: Where the agent serves metrics for Prometheus on loopback; 0: anywhere; None: nowhere.
+        environment: Variables for the agent and its engines, over those of this process.
+
+    Attributes:
+        address: The agent's.
+        ui: The URL of its web page, if it serves one.
+        metrics: The URL of its metrics, if it serves them.
 
     Raises:
         JobError: The number of workers makes no sense.
         ClusterError: The agent did not start.
     """
 
-    def __init__(self, workers: int, port: int = 0, output: int | None = None, ui_port: int | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        port: int = 0,
+        output: int | None = None,
+        ui_port: int | None = None,
+        metrics_port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
         announced, announce = os.pipe()
@@ -52,6 +63,7 @@ class LocalCluster:
                     *("--workers", str(workers), "--port", str(port)),
                     *("--announce-fd", str(announce), "--until-stdin-ends"),
                     *(() if ui_port is None else ("--ui-port", str(ui_port))),
+                    *(() if metrics_port is None else ("--metrics-port", str(metrics_port))),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -59,7 +71,7 @@ class LocalCluster:
                 pass_fds=[announce],
                 start_new_session=True,
                 # gRPC's C core would log between the job's own prints.
-                env={"GRPC_VERBOSITY": "ERROR", **os.environ},
+                env={"GRPC_VERBOSITY": "ERROR", **os.environ, **(environment or {})},
             )
         finally:
             os.close(announce)
@@ -70,6 +82,7 @@ class LocalCluster:
             raise ClusterError(news["error"])
         self.address: str = news["address"]
         self.ui: str | None = news.get("ui")
+        self.metrics: str | None = news.get("metrics")
 
     @property
     def pid(self) -> int:

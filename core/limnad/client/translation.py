@@ -31,6 +31,8 @@ def translated(call: Callable[[], T]) -> T:
         return call()
     except grpc.RpcError as error:
         raise translate(error) from None
+    except StopIteration:
+        raise Unreachable("the agent has ended the call") from None
     except ValueError as error:
         raise ClusterError(f"this client was closed: {error}") from None
 

@@ -146,10 +146,6 @@ class Checkpoints:
         self.phase = Phase.COMMITTING
         return [Commit(checkpoint, tuple(self._parts[index] for index in range(self.workers)))]
 
-    def first_of(self, checkpoint: int) -> bool:
-        """Whether this is the checkpoint that is being made, and no part of it is durable yet."""
-        return checkpoint == self.current and not self._parts
-
     def failed(self, checkpoint: int | None, reason: str, now_s: float) -> list[Effect]:
         """The number could not be had (None), or a worker's part or the manifest could not be stored."""
         if self.phase is Phase.IDLE or checkpoint != self.current:

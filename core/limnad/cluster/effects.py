@@ -89,16 +89,33 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """How long a worker stood still for a checkpoint, phase by phase, as its clock says.
+
+    Attributes:
+        stop_ns: From its last callback until its outgoing buffers were empty.
+        markers_ns: From then on until every peer's marker was here.
+        references_ns: Taking references to what it holds.
+    """
+
+    stop_ns: int
+    markers_ns: int
+    references_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Captured:
     """This worker's part of a checkpoint is to be stored; the worker runs on.
 
     Attributes:
         checkpoint: The checkpoint's number.
         snapshot: By reference: its captures may be turned into pieces on another thread, once.
+        halt: How long that took.
     """
 
     checkpoint: int
     snapshot: Snapshot
+    halt: Halt
 
 
 @dataclass(frozen=True, slots=True)

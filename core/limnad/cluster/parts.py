@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from limnad.batch import KEY_GROUPS, decode, encode, worker_of
+from limnad.batch import decode, encode, groups_of
 from limnad.cluster.records import (
     Blob,
     PartError,
@@ -31,6 +31,9 @@ Put = Callable[[Iterable[bytes]], list[str]]
 
 Get = Callable[[Iterable[str]], Iterable[bytes]]
 """The contents of chunks, in the same order."""
+
+_Which = tuple[tuple[int, int] | None, int | None]
+"""What tells the pieces of a state apart that may be as they were: key groups and run."""
 
 
 def write_part(snapshot: Snapshot, put: Put, previous: PartRecord | None = None) -> PartRecord:
@@ -55,10 +58,10 @@ class _Writer:
     """Turns a snapshot into chunks while they are asked for, and remembers which batch went where."""
 
     def __init__(self, previous: PartRecord | None) -> None:
-        self._before: dict[tuple[str, str], dict[tuple[int, int] | None, Blob]] = {}
+        self._before: dict[tuple[str, str], dict[_Which, Blob]] = {}
         if previous is not None:
             for state in previous.states:
-                blobs = {piece.groups: piece.blob for piece in state.pieces}
+                blobs = {(piece.groups, piece.run): piece.blob for piece in state.pieces}
                 self._before[state.stage, state.name] = blobs
         self._places: list[tuple[int, int, int, int]] = []  # chunk, start, size, encoding
         self._slots: list[Callable[[Blob], None]] = []
@@ -134,16 +137,16 @@ class _Writer:
             raise PartError(
                 f"the state {record.name!r} of stage {record.stage!r} says that it has not changed, since nothing"
             )
-        blob = known.get(piece.groups)
+        blob = known.get((piece.groups, piece.run))
         if blob is not None:  # None: it was empty.
-            record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time))
+            record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time, piece.run))
 
     def _waits(self, waiting: Waiting) -> Callable[[Blob], None]:
         return lambda blob: self._waiting.append(WaitingRecord(waiting.connector, waiting.time, blob))
 
     @staticmethod
     def _piece(record: StateRecord, piece: Piece) -> Callable[[Blob], None]:
-        return lambda blob: record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time))
+        return lambda blob: record.pieces.append(PieceRecord(blob, piece.groups, piece.port, piece.time, piece.run))
 
     def _own(self, stage: str) -> Callable[[Blob], None]:
         return lambda blob: self._custom.__setitem__(stage, blob)
@@ -163,7 +166,7 @@ def read_part(record: PartRecord, get: Get, worker: int, workers: int) -> Part:
     """
     mine = record.worker == worker
     moves = record.workers != workers
-    first, stop = _owned_groups(worker, workers)
+    first, stop = groups_of(worker, workers)
 
     def wanted(groups: tuple[int, int] | None) -> bool:
         if groups is not None and moves:
@@ -188,17 +191,12 @@ def read_part(record: PartRecord, get: Get, worker: int, workers: int) -> Part:
         {
             (state.stage, state.name): (
                 state.version,
-                [Piece(next(batches), piece.groups, piece.port, piece.time) for piece in pieces],
+                [Piece(next(batches), piece.groups, piece.port, piece.time, piece.run) for piece in pieces],
             )
             for state, pieces in states
         },
         {stage: next(batches)[0] for stage in custom},
     )
-
-
-def _owned_groups(worker: int, workers: int) -> tuple[int, int]:
-    owned = [group for group in range(KEY_GROUPS) if worker_of(group, workers) == worker]
-    return owned[0], owned[-1] + 1
 
 
 def _batches(blobs: list[Blob], get: Get) -> list[Any]:

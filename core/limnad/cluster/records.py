@@ -48,6 +48,7 @@ class PieceRecord(msgspec.Struct, array_like=True, frozen=True):
     groups: tuple[int, int] | None
     port: int | None
     time: Timestamp | None
+    run: int | None = None
 
 
 class StateRecord(msgspec.Struct, array_like=True):
@@ -110,6 +111,22 @@ class OutputRecord(msgspec.Struct, array_like=True, frozen=True):
     blob: Blob | None
 
 
+class PhasesRecord(msgspec.Struct, array_like=True, frozen=True):
+    """How long one worker took, in microseconds, and how much it stored; see `limnad.cluster.effects.Halt`."""
+
+    stop_us: int
+    markers_us: int
+    references_us: int
+    encode_us: int
+    upload_us: int
+    stored_bytes: int
+
+    @property
+    def halted_us(self) -> int:
+        """How long it stood still."""
+        return self.stop_us + self.markers_us + self.references_us
+
+
 class CheckpointRecord(msgspec.Struct):
     """What a manifest's body says.
 
@@ -121,6 +138,7 @@ class CheckpointRecord(msgspec.Struct):
         outputs: Epochs of named outputs that are kept.
         epoch: The first epoch that was not complete, as the leader knew it; for listings.
         made_s: When, in seconds since 1970; for listings.
+        phases: How long each worker took; for listings.
     """
 
     fingerprint: str
@@ -130,6 +148,7 @@ class CheckpointRecord(msgspec.Struct):
     outputs: list[OutputRecord]
     epoch: int | None = None
     made_s: float = 0.0
+    phases: list[PhasesRecord] = []
 
     def encode(self) -> bytes:
         """As MessagePack."""

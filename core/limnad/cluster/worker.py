@@ -13,9 +13,10 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import Ack, Captured, Data, Effect, LinkError, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import Ack, Captured, Data, Effect, Halt, LinkError, LogCut, Marker, Progress, Publish
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
+from limnad.timely.counters import Stopwatch
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
@@ -37,8 +38,9 @@ class Worker:
         sources: What feeds each input stage, by the stage's name.
         accumulation: How progress updates are gathered.
         budget_bytes: See `backpressure`.
-        clock_ns: Only for telling how long stages were busy; nothing depends on it.
+        clock_ns: Only for telling how long something took; nothing depends on it.
         generation: Which run of the job this is.
+        scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
     """
 
@@ -52,6 +54,7 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
     ) -> None:
         self.graph = graph
@@ -62,11 +65,13 @@ class Worker:
         self.view = Tracker(self.locations)
         self.buffer = ProgressBuffer()
         self.policy = FlushPolicy(accumulation)
+        self._scheduler_type = scheduler_type
         self.scheduler = self._make_scheduler(clock_ns)
         self.inputs = Inputs(graph, self.scheduler, index, workers, sources, cuts)
         peers = [peer for peer in range(workers) if peer != index]
         self.pressure = Backpressure(peers, budget_bytes)
         self.waiting_for_credit = False
+        self.waited = Stopwatch(clock_ns)
         self._effects: list[Effect] = []
         self._silent = set(peers)
         self._sent_data = dict.fromkeys(peers, 0)
@@ -75,10 +80,12 @@ class Worker:
         self._sent_progress = 0
         self._round: Timestamp | None = None
         self._halting = Halting(frozenset(peers))
+        self._clock_ns = clock_ns
+        self._halted_ns = self._stopped_ns = 0
         self._captured: dict[int, Snapshot] = {}
 
     def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
-        return Scheduler(
+        return self._scheduler_type(
             self.graph,
             self.locations,
             self.view,
@@ -154,11 +161,13 @@ class Worker:
         # for that one came before this one's markers: it belongs to this one.
         self._run_on()
         self._halting.begin(checkpoint)
+        self._halted_ns = self._clock_ns()
         self._hand_out(self.scheduler.flush())
         for peer in sorted(self._halting.peers):
             self.pressure.sent(peer, 0)
             self._effects.append(Marker(peer, self._sent_data[peer], checkpoint))
             self._sent_data[peer] += 1
+        self._stopped_ns = self._clock_ns()
         self._capture_if_complete()
 
     def marker_arrived(self, sender: int, sequence: int, checkpoint: int) -> None:
@@ -213,11 +222,14 @@ class Worker:
             return
         checkpoint = self._halting.checkpoint
         assert checkpoint is not None
+        complete_ns = self._clock_ns()
         snapshot = Snapshot(self.index, self.workers, self.generation)
         self._keeper.capture(snapshot)
         snapshot.partitions = self.inputs.capture()
         self._captured[checkpoint] = snapshot
-        self._effects.append(Captured(checkpoint, snapshot))
+        captured_ns = self._clock_ns()
+        halt = Halt(self._stopped_ns - self._halted_ns, complete_ns - self._stopped_ns, captured_ns - complete_ns)
+        self._effects.append(Captured(checkpoint, snapshot, halt))
         self._run_on()
 
     def _run_on(self) -> None:
@@ -245,7 +257,10 @@ class Worker:
 
     def _read(self) -> bool:
         held_bytes = self.scheduler.queued_bytes + self.scheduler.buffered_bytes
-        self.waiting_for_credit = self.inputs.readable and self.pressure.must_wait(held_bytes)
+        must_wait = self.inputs.readable and self.pressure.must_wait(held_bytes)
+        if must_wait is not self.waiting_for_credit:
+            self.waiting_for_credit = must_wait
+            self.waited.turn(on=must_wait)
         if self.waiting_for_credit or not self.inputs.readable:
             return False
         self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from limnad.batch import size_bytes
 from limnad.timely.source import Answer, End, Idle, Position, Rows
 
 
@@ -66,11 +67,17 @@ class HandReader:
         self._waiting: deque[tuple[Answer, _Standing]] = deque()
         self._fed = self._read = _Standing() if position is None else _Standing(**position)
         self._closed = False
+        self._waiting_bytes = 0
 
     @property
     def epoch(self) -> int:
         """The open epoch."""
         return self._fed.epoch
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much it was fed that it has not given yet."""
+        return self._waiting_bytes
 
     @property
     def offset(self) -> int:
@@ -106,6 +113,7 @@ class HandReader:
         if not self._waiting:
             return Idle()
         answer, self._read = self._waiting.popleft()
+        self._waiting_bytes -= _size(answer)
         return answer
 
     def position(self) -> Position:
@@ -153,3 +161,8 @@ class HandReader:
     def _feed(self, answer: Answer, after: _Standing) -> None:
         self._fed = replace(after, offset=after.offset + 1)
         self._waiting.append((answer, self._fed))
+        self._waiting_bytes += _size(answer)
+
+
+def _size(answer: Answer) -> int:
+    return size_bytes(answer.batch) if isinstance(answer, Rows) else 0

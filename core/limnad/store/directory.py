@@ -29,6 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from limnad.histogram import Histogram
 from limnad.store.compression import Compression, Compressor, unpack
 from limnad.store.directory_log import DirectoryLog
 from limnad.store.errors import ChunkMissing, Conflict, StoreError
@@ -57,6 +58,7 @@ class DirectoryStore:
         self._compressor = Compressor(compression)
         self.durability = Durability(True, "each write is synced to the disk before it is acknowledged")
         self.where = self.describe()
+        self.requests = Histogram()
         with translated(self.where):
             for part in (self._path, self._path / "jobs"):
                 make_folder(part)

@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 
 from blake3 import blake3
 
+from limnad.histogram import Histogram
+
 if TYPE_CHECKING:
     from limnad.store.logs import Log
 
@@ -228,6 +230,10 @@ class Store(Space, Protocol):
 
     def describe(self) -> str:
         """The address without password."""
+
+    @property
+    def requests(self) -> Histogram:
+        """How long each request to its server took, one that failed included; empty where there is no server."""
 
     def close(self) -> None:
         """Gives up connections and locks; may be called twice."""

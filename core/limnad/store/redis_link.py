@@ -28,6 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from limnad.histogram import Histogram
 from limnad.store.errors import Full, StoreError, Unavailable, Unsafe
 from limnad.store.interface import Durability
 
@@ -67,6 +68,9 @@ class Link:
         clock: Seconds that never go back.
         sleep: Waits.
 
+    Attributes:
+        requests: How long each attempt took.
+
     Raises:
         Unavailable: It cannot be reached.
         Unsafe: It may drop keys to make room.
@@ -94,6 +98,7 @@ class Link:
             "redis_connect_func": self._connected,
         }
         self._client: Any = redis.Redis(**arguments, **options)
+        self.requests = Histogram()
 
     def call(self, *command: Any) -> Any:
         """One command; see `calls`."""
@@ -141,6 +146,7 @@ class Link:
         deadline_s = self._clock() + self.timing.patience_s
         longest_s = BACKOFF_S
         while True:
+            began_s = self._clock()
             try:
                 return attempt()
             except RedisError as error:
@@ -152,6 +158,8 @@ class Link:
                         f"{self.where} did not answer for {self.timing.patience_s:g} s ({_said(error)}): see whether "
                         "it runs and can be reached; the call may be made again"
                     ) from error
+            finally:
+                self.requests.add(int((self._clock() - began_s) * 1e9))
             self._sleep(wait_s)
             longest_s = min(2 * longest_s, BACKOFF_MOST_S)
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from limnad.histogram import Histogram
 from limnad.store.compression import Compression, Compressor, unpack
 from limnad.store.errors import ChunkMissing, Conflict, Unavailable, Unsafe
 from limnad.store.interface import Bytes, ChunkRef, Durability, Record, Version, check_name, unescape
@@ -129,6 +130,11 @@ class RedisStore:
     def describe(self) -> str:
         """See `limnad.store.Store`."""
         return self.where
+
+    @property
+    def requests(self) -> Histogram:
+        """See `limnad.store.Store`."""
+        return self._link.requests
 
     def close(self) -> None:
         """See `limnad.store.Store`."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
+import polars.selectors as cs
 
 from limnad.connectors.options import SchemaLike
 from limnad.stream.aggregates import plan
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.operators.per_time import PerTime
+from limnad.stream.operators.running import Running
 from limnad.stream.partitions import ByColumns
 from limnad.timely.graph import GraphError, Stage
 
@@ -123,7 +125,7 @@ class FrameStream(Stream):
         return replace(self, partition=ByColumns(tuple(columns)))
 
     def group_by(self, *by: IntoExpr) -> GroupBy:
-        """Groups the rows of each time by columns or row-by-row expressions; go on with ``agg`` or ``len``."""
+        """Groups rows by columns or row-by-row expressions; go on with ``agg``, ``len`` or ``running``."""
         if not by:
             raise GraphError("group_by() needs at least one column or expression")
         return GroupBy(self, by)
@@ -257,6 +259,50 @@ class GroupBy:
         """How many rows each group has."""
         return self.agg(pl.len().alias(name))
 
+    def running(self, *aggregations: pl.Expr | Iterable[pl.Expr], **named: pl.Expr) -> FrameStream:
+        """Like `agg`, but over all epochs so far: each epoch gives the new totals of the groups that it has rows of.
+
+        The totals are state: they are in every checkpoint, and spread by key. What Polars would make an unsigned
+        integer of 32 bits is an ``Int64`` here, because counts grow on.
+
+        Args:
+            aggregations: Of ``len, sum, count, mean, min, max, any, all`` of something row by row.
+            named: Likewise.
+
+        Raises:
+            GraphError: Another aggregation; or inside a loop, where times come in no order.
+        """
+        self.stream._check_outside_loops("running")
+        exprs = _flat(aggregations, named)
+        whole = self.stream._empty().group_by(*self.by).agg(*exprs).schema
+        split = plan(exprs, pl.Schema({name: _wider(dtype) for name, dtype in whole.items()}))
+        if split is None:
+            raise GraphError(
+                "running() keeps totals that grow, so it takes only aggregations whose parts can be merged: len, sum, "
+                "count, mean, min, max, any and all of something row by row. Make others of these, or keep what they "
+                "need in a vertex with a limnad.FrameState"
+            )
+        by, partial, merge, finish = self.by, split.partial, split.merge, split.finish
+        keys = list(self.stream._empty().group_by(*by).agg().schema)
+
+        def merged(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.group_by(keys).agg(merge)
+
+        def finished(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.select(*keys, *finish)
+
+        def locally(frame: pl.DataFrame) -> pl.DataFrame:
+            return (
+                frame.group_by(*by)
+                .agg(partial)
+                .with_columns((cs.by_dtype(pl.UInt32) - cs.by_name(keys)).cast(pl.Int64))
+            )
+
+        local = self.stream._step("group_by locally", locally).partition_by(*keys)
+        empty = local._empty()
+        stage = local._then("running", lambda: Running(empty, keys, merged, finished), notifies=True, combine=merged)
+        return self.stream._with_schema(stage, finished(empty).schema)
+
     def agg(self, *aggregations: pl.Expr | Iterable[pl.Expr], **named: pl.Expr) -> FrameStream:
         """Like Polars' ``group_by(...).agg(...)``, for each time.
 
@@ -296,6 +342,10 @@ class GroupBy:
             return frame.drop(hidden).group_by(*by).agg(exprs)
 
         return self.stream._with_schema(keyed.partition_by(*hidden)._per_time("group_by", finished), whole)
+
+
+def _wider(dtype: pl.DataType) -> pl.DataType:
+    return pl.Int64() if dtype == pl.UInt32 else dtype
 
 
 def _flat(aggregations: tuple[pl.Expr | Iterable[pl.Expr], ...], named: dict[str, pl.Expr]) -> list[pl.Expr]:

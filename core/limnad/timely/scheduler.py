@@ -16,7 +16,9 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from limnad.batch import concat, size_bytes
+from limnad.histogram import Histogram
 from limnad.timely.context import Context
+from limnad.timely.counters import StageCounters, connector_counters
 from limnad.timely.graph import Connector, LogicalGraph, Stage
 from limnad.timely.notifications import Requests
 from limnad.timely.order import patterns
@@ -62,18 +64,6 @@ class Parcel:
     batch: Any
 
 
-@dataclass(slots=True)
-class StageCounters:
-    """What went through one stage on one worker, and what waits for it there."""
-
-    rows_in: int = 0
-    rows_out: int = 0
-    batches_in: int = 0
-    notifications: int = 0
-    busy_ns: int = 0
-    queued_bytes: int = 0
-
-
 class Scheduler:
     """The physical graph of one worker and its run queue.
 
@@ -84,6 +74,9 @@ class Scheduler:
         queued_bytes: Estimated size of all batches that wait on this worker.
         buffered_bytes: That of all outgoing buffers.
         counters: By stage.
+        connector_counters: By connector.
+        loops: The trips round each loop, by the loop's name.
+        notification_delays: From when a frontier moved at a stage until the notification ran that became due by it.
         vertices: By stage; None where a stage has none.
         queues: The batches that wait, with their sizes, by connector and time.
         requests: The notifications that are owed and not due yet, by stage.
@@ -110,6 +103,8 @@ class Scheduler:
         self.queued_bytes = 0
         self.buffered_bytes = 0
         self.counters = [StageCounters() for _ in graph.stages]
+        self.connector_counters, self.loops = connector_counters(graph)
+        self.notification_delays = Histogram()
         self.vertices: list[Vertex | None] = [None for _ in graph.stages]
         self.epochs_opened = 0
         self.publish = publish
@@ -125,7 +120,8 @@ class Scheduler:
         self.requests = [Requests() for _ in graph.stages]
         self._due: list[tuple[Timestamp, int, int]] = []
         self.due_capabilities: dict[tuple[int, Timestamp], set[Timestamp]] = {}
-        self._unchecked: set[int] = set()
+        self._due_since_ns: dict[tuple[int, Timestamp], int] = {}
+        self._unchecked: dict[int, int] = {}
         self.completed: dict[int, int] = {}
         self.notifying = False
 
@@ -149,7 +145,7 @@ class Scheduler:
             self.vertices[stage.index] = vertex
             if wants_completions(vertex):
                 self.completed[stage.index] = 0
-                self._unchecked.add(stage.index)
+                self._unchecked[stage.index] = self._clock_ns()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -157,17 +153,14 @@ class Scheduler:
         """A batch has arrived on a connector; its sender has counted it."""
         place = (connector, time)
         bytes_held = size_bytes(batch) if size is None else size
-        self._queued(connector, bytes_held)
+        self.queued_bytes += bytes_held
+        self.connector_counters[connector].queued_bytes += bytes_held
         queue = self.queues.get(place)
         if queue is None:
             self.queues[place] = [(batch, bytes_held)]
             heappush(self._ready, (time, self._ranks[connector], connector))
         else:
             queue.append((batch, bytes_held))
-
-    def _queued(self, connector: int, change_bytes: int) -> None:
-        self.queued_bytes += change_bytes
-        self.counters[self.graph.connectors[connector].target.index].queued_bytes += change_bytes
 
     def hold(self, stage: Stage, epoch: int) -> None:
         """An input takes a capability for an epoch, before it gives up an earlier one."""
@@ -186,7 +179,9 @@ class Scheduler:
         """At least so many epochs are known to exist; sinks whose inputs have all ended look again."""
         if epochs > self.epochs_opened:
             self.epochs_opened = epochs
-            self._unchecked.update(self.completed)
+            now_ns = self._clock_ns()
+            for stage_index in self.completed:
+                self._unchecked.setdefault(stage_index, now_ns)
 
     def frontier_changed(self, locations: Iterable[int]) -> None:
         """The view's frontier moved at these locations: requests there may have become due."""
@@ -194,8 +189,8 @@ class Scheduler:
         for location in locations:
             if location < len(connectors):
                 target = connectors[location].target.index
-                if self.requests[target] or target in self.completed:
-                    self._unchecked.add(target)
+                if target not in self._unchecked and (self.requests[target] or target in self.completed):
+                    self._unchecked[target] = self._clock_ns()
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -241,31 +236,38 @@ class Scheduler:
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
         self._receive(connector, time, [batch for batch, _ in batches[:taken]])
-        self._queued(connector_index, -sum(size for _, size in batches[:taken]))
+        taken_bytes = sum(size for _, size in batches[:taken])
+        self.queued_bytes -= taken_bytes
+        counters = self.connector_counters[connector_index]
+        counters.queued_bytes -= taken_bytes
+        counters.bytes += taken_bytes
+        counters.batches += taken
+        if counters.trips is not None:
+            counters.trips.reached(time)
         self.progress.add(connector_index, time, -taken)
 
     def _receive(self, connector: Connector, time: Timestamp, batches: list[Any]) -> None:
         stage = connector.target
         vertex = self.vertices[stage.index]
         assert vertex is not None
-        counters = self.counters[stage.index]
-        counters.batches_in += len(batches)
+        counters = self.connector_counters[connector.index]
 
         def receive() -> None:
             batch = batches[0] if len(batches) == 1 else concat(batches)
-            counters.rows_in += len(batch)
+            counters.rows += len(batch)
             vertex.on_recv(connector.input, batch, time)
 
         self._call(stage, "on_recv", time, (time,), receive)
 
     def _find_due(self) -> None:
         implied = self._view.implied
-        for index in self._unchecked:
+        for index, since_ns in self._unchecked.items():
             frontiers = [implied[connector.index] for connector in self.graph.inputs[index]]
             rank = self._ranks[len(self.graph.connectors) + index]
             for guarantee, capabilities in self.requests[index].take_ready(frontiers):
                 heappush(self._due, (guarantee, rank, index))
                 self.due_capabilities[index, guarantee] = capabilities
+                self._due_since_ns[index, guarantee] = since_ns
             if index in self.completed and self._complete(index) > self.completed[index]:
                 heappush(self._due, (TOP, rank, index))
         self._unchecked.clear()
@@ -292,6 +294,9 @@ class Scheduler:
                 held.extend(self.due_capabilities.pop((index, other)))
         usable = tuple({capability for capability in held if capability is not TOP})
         self.counters[index].notifications += len(times)
+        began_ns = self._clock_ns()
+        for time in times:
+            self.notification_delays.add(began_ns - self._due_since_ns.pop((index, time)))
         self._call(stage, "on_notify", guarantee, usable, lambda: vertex.on_frontier(times))
         location = self._locations.of_stage(stage)
         for capability in held:
@@ -438,7 +443,8 @@ class Scheduler:
         if self.requests[stage.index].add(guarantee, capability):
             if capability is not TOP:
                 self.progress.add(self._locations.of_stage(stage), capability, 1)
-            self._unchecked.add(stage.index)
+            if stage.index not in self._unchecked:
+                self._unchecked[stage.index] = self._clock_ns()
 
 
 @dataclass(slots=True)

@@ -45,12 +45,14 @@ class Piece:
         groups: The key groups it holds, first and behind the last; None for what is not stored by key group.
         port: The input port whose connector says who gets the rows after a rescale; for `TimedBatches`.
         time: The time of the rows, likewise.
+        run: Tells pieces of the same key groups apart; for `limnad.timely.frame_state.FrameState`.
     """
 
     batch: Any
     groups: tuple[int, int] | None = None
     port: int | None = None
     time: Timestamp | None = None
+    run: int | None = None
 
 
 class Capture(Protocol):

@@ -58,7 +58,7 @@ class Hello(_message.Message):
     def __init__(self, token: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker")
+    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "traceparent")
     JOB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class Prepare(_message.Message):
     SPACE_FIELD_NUMBER: _ClassVar[int]
     RESTORE_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     job: str
     generation: int
     path: str
@@ -79,7 +80,8 @@ class Prepare(_message.Message):
     space: str
     restore: int
     worker: int
-    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Argument(_message.Message):
     __slots__ = ("name", "value")
@@ -90,7 +92,7 @@ class Argument(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Built(_message.Message):
-    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph", "connectors", "loops")
+    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph", "connectors", "edges", "loops")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +100,7 @@ class Built(_message.Message):
     PROBES_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     CONNECTORS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     stages: _containers.RepeatedCompositeFieldContainer[StageInfo]
@@ -106,8 +109,19 @@ class Built(_message.Message):
     probes: _containers.RepeatedScalarFieldContainer[str]
     graph: str
     connectors: _containers.RepeatedCompositeFieldContainer[ConnectorInfo]
+    edges: _containers.RepeatedCompositeFieldContainer[Edge]
     loops: _containers.RepeatedCompositeFieldContainer[LoopInfo]
-    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopInfo, _Mapping]]] = ...) -> None: ...
+    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorInfo, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopInfo, _Mapping]]] = ...) -> None: ...
+
+class ConnectorInfo(_message.Message):
+    __slots__ = ("name", "source", "target")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    target: str
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class StageInfo(_message.Message):
     __slots__ = ("name", "label", "kind", "loop", "home")
@@ -131,7 +145,7 @@ class LoopInfo(_message.Message):
     parent: int
     def __init__(self, name: _Optional[str] = ..., parent: _Optional[int] = ...) -> None: ...
 
-class ConnectorInfo(_message.Message):
+class Edge(_message.Message):
     __slots__ = ("source", "target", "partition", "feedback")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -160,7 +174,7 @@ class Start(_message.Message):
     def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting", "epochs_opened")
+    __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting", "connectors", "epochs_opened", "measures")
     class ProbesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -179,7 +193,9 @@ class Status(_message.Message):
     PROBES_FIELD_NUMBER: _ClassVar[int]
     FRONTIERS_KNOWN_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    CONNECTORS_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_OPENED_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     queued_bytes: int
     in_flight_bytes: int
@@ -191,8 +207,61 @@ class Status(_message.Message):
     probes: _containers.ScalarMap[str, int]
     frontiers_known: bool
     waiting: str
+    connectors: _containers.RepeatedCompositeFieldContainer[ConnectorCounters]
     epochs_opened: int
-    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., waiting: _Optional[str] = ..., epochs_opened: _Optional[int] = ...) -> None: ...
+    measures: Measures
+    def __init__(self, epoch: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., in_flight_bytes: _Optional[int] = ..., waiting_for_credit: _Optional[bool] = ..., stages: _Optional[_Iterable[_Union[StageCounters, _Mapping]]] = ..., progress_updates: _Optional[int] = ..., progress_bytes: _Optional[int] = ..., data_bytes: _Optional[int] = ..., probes: _Optional[_Mapping[str, int]] = ..., frontiers_known: _Optional[bool] = ..., waiting: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorCounters, _Mapping]]] = ..., epochs_opened: _Optional[int] = ..., measures: _Optional[_Union[Measures, _Mapping]] = ...) -> None: ...
+
+class ConnectorCounters(_message.Message):
+    __slots__ = ("rows", "batches", "bytes", "queued_bytes", "sent_bytes")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    batches: int
+    bytes: int
+    queued_bytes: int
+    sent_bytes: int
+    def __init__(self, rows: _Optional[int] = ..., batches: _Optional[int] = ..., bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ...) -> None: ...
+
+class Measures(_message.Message):
+    __slots__ = ("buffered_bytes", "waited_us", "trips", "notification_delay", "gc_pause", "loop_delay", "store_request", "cpu_us", "resident_bytes")
+    class TripsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    BUFFERED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAITED_US_FIELD_NUMBER: _ClassVar[int]
+    TRIPS_FIELD_NUMBER: _ClassVar[int]
+    NOTIFICATION_DELAY_FIELD_NUMBER: _ClassVar[int]
+    GC_PAUSE_FIELD_NUMBER: _ClassVar[int]
+    LOOP_DELAY_FIELD_NUMBER: _ClassVar[int]
+    STORE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CPU_US_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    buffered_bytes: int
+    waited_us: int
+    trips: _containers.ScalarMap[str, int]
+    notification_delay: Histogram
+    gc_pause: Histogram
+    loop_delay: Histogram
+    store_request: Histogram
+    cpu_us: int
+    resident_bytes: int
+    def __init__(self, buffered_bytes: _Optional[int] = ..., waited_us: _Optional[int] = ..., trips: _Optional[_Mapping[str, int]] = ..., notification_delay: _Optional[_Union[Histogram, _Mapping]] = ..., gc_pause: _Optional[_Union[Histogram, _Mapping]] = ..., loop_delay: _Optional[_Union[Histogram, _Mapping]] = ..., store_request: _Optional[_Union[Histogram, _Mapping]] = ..., cpu_us: _Optional[int] = ..., resident_bytes: _Optional[int] = ...) -> None: ...
+
+class Histogram(_message.Message):
+    __slots__ = ("counts", "sum_ns")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SUM_NS_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    sum_ns: int
+    def __init__(self, counts: _Optional[_Iterable[int]] = ..., sum_ns: _Optional[int] = ...) -> None: ...
 
 class StageCounters(_message.Message):
     __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier")
@@ -313,7 +382,7 @@ class CheckpointCommitted(_message.Message):
     def __init__(self, checkpoint: _Optional[int] = ...) -> None: ...
 
 class Stored(_message.Message):
-    __slots__ = ("checkpoint", "part", "halted_us", "stored_us", "stored_bytes", "published")
+    __slots__ = ("checkpoint", "part", "phases", "published")
     class PublishedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -323,17 +392,33 @@ class Stored(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
-    HALTED_US_FIELD_NUMBER: _ClassVar[int]
-    STORED_US_FIELD_NUMBER: _ClassVar[int]
-    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     checkpoint: int
     part: bytes
-    halted_us: int
-    stored_us: int
-    stored_bytes: int
+    phases: CheckpointPhases
     published: _containers.ScalarMap[str, int]
-    def __init__(self, checkpoint: _Optional[int] = ..., part: _Optional[bytes] = ..., halted_us: _Optional[int] = ..., stored_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., published: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, checkpoint: _Optional[int] = ..., part: _Optional[bytes] = ..., phases: _Optional[_Union[CheckpointPhases, _Mapping]] = ..., published: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class CheckpointPhases(_message.Message):
+    __slots__ = ("stop_us", "markers_us", "references_us", "encode_us", "upload_us", "stored_bytes", "commit_us", "total_us")
+    STOP_US_FIELD_NUMBER: _ClassVar[int]
+    MARKERS_US_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_US_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_US_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_US_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_US_FIELD_NUMBER: _ClassVar[int]
+    stop_us: int
+    markers_us: int
+    references_us: int
+    encode_us: int
+    upload_us: int
+    stored_bytes: int
+    commit_us: int
+    total_us: int
+    def __init__(self, stop_us: _Optional[int] = ..., markers_us: _Optional[int] = ..., references_us: _Optional[int] = ..., encode_us: _Optional[int] = ..., upload_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., commit_us: _Optional[int] = ..., total_us: _Optional[int] = ...) -> None: ...
 
 class NotStored(_message.Message):
     __slots__ = ("checkpoint", "reason")

@@ -72,7 +72,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_halted_us", "checkpoint_stored_us", "checkpoint_bytes", "waiting", "durable", "connectors", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -91,12 +91,10 @@ class JobView(_message.Message):
     CHECKPOINTS_COMMITTED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINTS_DROPPED_FIELD_NUMBER: _ClassVar[int]
     LAST_DROP_FIELD_NUMBER: _ClassVar[int]
-    CHECKPOINT_HALTED_US_FIELD_NUMBER: _ClassVar[int]
-    CHECKPOINT_STORED_US_FIELD_NUMBER: _ClassVar[int]
-    CHECKPOINT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_PHASES_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     DURABLE_FIELD_NUMBER: _ClassVar[int]
-    CONNECTORS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     RESTART_HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -120,18 +118,16 @@ class JobView(_message.Message):
     checkpoints_committed: int
     checkpoints_dropped: int
     last_drop: str
-    checkpoint_halted_us: int
-    checkpoint_stored_us: int
-    checkpoint_bytes: int
+    checkpoint_phases: _containers.RepeatedCompositeFieldContainer[_control_pb2.CheckpointPhases]
     waiting: str
     durable: bool
-    connectors: _containers.RepeatedCompositeFieldContainer[_control_pb2.ConnectorInfo]
+    edges: _containers.RepeatedCompositeFieldContainer[_control_pb2.Edge]
     loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
     checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointInfo]
     restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
     title: str
     submitted_s: float
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_halted_us: _Optional[int] = ..., checkpoint_stored_us: _Optional[int] = ..., checkpoint_bytes: _Optional[int] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., connectors: _Optional[_Iterable[_Union[_control_pb2.ConnectorInfo, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
 
 class CheckpointInfo(_message.Message):
     __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")

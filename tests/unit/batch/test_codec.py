@@ -390,3 +390,24 @@ def test_no_damaged_frame_ends_the_process() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+TWO_THREADS = """
+import faulthandler, threading
+import polars as pl
+from limnad.batch import encode
+
+faulthandler.dump_traceback_later(60, exit=True)
+frame = pl.DataFrame({"a": range(1000)})
+threads = [threading.Thread(target=lambda: [encode(frame) for _ in range(1000)]) for _ in range(2)]
+for thread in threads:
+    thread.start()
+while any(thread.is_alive() for thread in threads):
+    frame.select("a")
+"""
+
+
+def test_a_frame_may_be_encoded_while_others_use_it() -> None:
+    """In a process of its own: Polars' lock and Python's, each waiting for the other, would stop this one for ever."""
+    done = subprocess.run([sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

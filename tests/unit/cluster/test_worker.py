@@ -52,6 +52,19 @@ def test_a_source_waits_while_the_budget_is_in_flight(told: int) -> None:
     assert read_on() == told
 
 
+def test_the_time_in_which_sources_wait_is_told() -> None:
+    now_ns = [0]
+    machine = exchanging(batches=50, budget_bytes=2 * ROWS * 8, clock_ns=lambda: now_ns[0])
+    while machine.step():
+        pass
+    now_ns[0] = 5
+    assert (machine.waiting_for_credit, machine.waited.total_ns) == (True, 5)
+    machine.ack_arrived(1, Ack(1, 3, 0))
+    machine.step()
+    now_ns[0] = 9
+    assert (machine.waiting_for_credit, machine.waited.total_ns) == (False, 5)
+
+
 def test_a_checkpoint_that_begins_before_the_end_of_the_last_is_heard_takes_over_what_was_held_back() -> None:
     """The leader gives up checkpoint 1 and begins 2; the markers of 2 come before its word."""
     flow = limnad.Flow()
@@ -69,3 +82,13 @@ def test_a_checkpoint_that_begins_before_the_end_of_the_last_is_heard_takes_over
     assert [waiting.batch for waiting in captured.snapshot.waiting] == [[7]]
     machine.abort_checkpoint(1)
     assert not machine.halted
+
+
+def test_a_halt_is_measured_phase_by_phase() -> None:
+    now_ns = 0
+    machine = exchanging(batches=1, clock_ns=lambda: now_ns)
+    machine.begin_checkpoint(1)
+    now_ns += 3_000
+    machine.marker_arrived(1, 0, checkpoint=1)
+    (captured,) = (effect for effect in machine.take_effects() if isinstance(effect, Captured))
+    assert (captured.halt.stop_ns, captured.halt.markers_ns, captured.halt.references_ns) == (0, 3_000, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from limnad.client import client as clients
+from limnad.client.status import status_of
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
@@ -30,7 +30,7 @@ def view(name: str = "job-1") -> jobs_pb2.JobView:
             wire.StageInfo(name="enter", label="enter", kind="ingress", home=0),
             wire.StageInfo(name="output n", label="n", kind="compute"),
         ],
-        connectors=[wire.ConnectorInfo(source=0, target=1, partition="by key"), wire.ConnectorInfo(source=1, target=2)],
+        edges=[wire.Edge(source=0, target=1, partition="by key"), wire.Edge(source=1, target=2)],
         loops=[wire.LoopInfo(name="round")],
         outputs=[wire.OutputInfo(name="n")],
         probes=["seen", "passed"],
@@ -41,8 +41,10 @@ def view(name: str = "job-1") -> jobs_pb2.JobView:
         last_fault="worker 0 died",
         checkpoint=7,
         checkpoints_committed=5,
-        checkpoint_halted_us=1200,
-        checkpoint_bytes=99,
+        checkpoint_phases=[
+            wire.CheckpointPhases(stop_us=1100, markers_us=60, references_us=40, upload_us=7, stored_bytes=33),
+            wire.CheckpointPhases(stop_us=900, markers_us=200, encode_us=5, stored_bytes=66),
+        ],
     )
     told.workers.add()
     for epoch in (4, 5):
@@ -64,7 +66,7 @@ def view(name: str = "job-1") -> jobs_pb2.JobView:
 def test_the_page_tells_what_a_client_is_told() -> None:
     told = view()
     told.failure.CopyFrom(wire.Failed(summary="It failed.", traceback="Traceback", stage="numbers", fault="job"))
-    status = clients._status(told)
+    status = status_of(told)
     shown = details(told)
     expected = asdict(status) | {"rows_in": status.rows_in, "rows_out": status.rows_out}
     del expected["failure"]

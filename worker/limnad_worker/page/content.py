@@ -15,6 +15,7 @@ Content = dict[str, Any]
 """Ready for JSON."""
 
 _ENDED = (jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_FAILED, jobs_pb2.JOB_STATE_CANCELLED)
+_PHASES = ("stop", "markers", "references", "encode", "upload", "commit", "total")
 _SINKS = ("output ", "write ", "subscribe")
 
 
@@ -48,7 +49,7 @@ def details(view: jobs_pb2.JobView) -> Content:
         "stages": [_stage(view, number, stage, known) for number, stage in enumerate(view.stages)],
         "connectors": [
             {"source": edge.source, "target": edge.target, "partition": edge.partition, "feedback": edge.feedback}
-            for edge in view.connectors
+            for edge in view.edges
         ],
         "loops": [
             {"name": loop.name, "parent": loop.parent if loop.HasField("parent") else None} for loop in view.loops
@@ -132,6 +133,7 @@ def _probes(view: jobs_pb2.JobView, known: Sequence[wire.Status]) -> dict[str, i
 
 
 def _recovery(view: jobs_pb2.JobView) -> Content:
+    told = view.checkpoint_phases
     return {
         "generation": view.generation,
         "restarts": view.restarts,
@@ -140,9 +142,12 @@ def _recovery(view: jobs_pb2.JobView) -> Content:
         "committed": view.checkpoints_committed,
         "dropped": view.checkpoints_dropped,
         "last_drop": view.last_drop,
-        "halted_s": view.checkpoint_halted_us / 1e6,
-        "stored_s": view.checkpoint_stored_us / 1e6,
-        "stored_bytes": view.checkpoint_bytes,
+        "halted_s": max((each.stop_us + each.markers_us + each.references_us for each in told), default=0) / 1e6,
+        "stored_s": max((each.encode_us + each.upload_us for each in told), default=0) / 1e6,
+        "stored_bytes": sum(each.stored_bytes for each in told),
+        "phases": {f"{name}_s": max(getattr(each, f"{name}_us") for each in told) / 1e6 for name in _PHASES}
+        if told
+        else None,
         "waiting": view.waiting,
     }
 
