@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import barrier, checkpoint, exchange, operators, scaling, store, tracker, wordcount
+from benchmarks import barrier, checkpoint, exchange, operators, progress, scaling, store, tracker, wordcount
 from benchmarks.harness import Row, Settings, Unavailable, say
 from benchmarks.plot import plot
 from benchmarks.processes import ROOT
@@ -14,6 +14,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "wordcount": wordcount.rows,
     "exchange": exchange.rows,
     "barrier": barrier.rows,
+    "progress": progress.rows,
     "operators": operators.rows,
     "tracker": tracker.rows,
     "scaling": scaling.rows,

@@ -11,12 +11,13 @@ from benchmarks.processes import run_nodes
 
 MODES = ("pull", "inline", "asyncio", "push")
 ROUNDS = {2: 3000, 4: 1000, 8: 300}
-AIMS = {2: Aim(at_most=1.6), 4: None, 8: Aim(at_most=1.0)}
+AIMS = {(2, "ours"): Aim(at_most=1.6), (8, "coordinator"): Aim(at_most=1.0)}
 
 NOTE = (
     "Barrier: median microseconds of a round; ours is a notification in an empty loop, seen from inside the vertex. "
     "The baseline is the fastest of four bare all-to-all barriers over grpcio's public API, with as many processes; "
-    "`streams like ours` is the one with the threads and queues of our engines: what we take more is the engine's."
+    "`streams like ours` is the one with the threads and queues of our engines: what we take more is the engine's. "
+    "Rows with `coordinator` run with `--progress local+global`, the others with the default `local`."
 )
 
 
@@ -24,20 +25,23 @@ def rows(settings: Settings) -> Iterable[Row]:
     """For 2, 4 and 8 workers."""
     for workers, usual in ROUNDS.items():
         rounds = settings.size(usual, usual // 10)
-        sides = {"ours": partial(_ours, workers, rounds)}
+        sides = {"ours": partial(_ours, workers, rounds, "local")}
+        sides |= {"coordinator": partial(_ours, workers, rounds, "local+global")}
         sides |= {mode: partial(_theirs, workers, rounds, mode) for mode in MODES}
         measured = in_turn(settings.runs, sides)
-        ours = measured.pop("ours")
-        push = measured["push"]
+        ours, coordinator = measured.pop("ours"), measured.pop("coordinator")
         best = best_of(measured, Better.LESS)
-        against = f"bare grpcio ({best})"
-        work = f"barrier, {workers} workers"
-        yield Row(work, against, "us", ours, measured[best], Better.LESS, aim=AIMS[workers], note=NOTE)
-        yield Row(work, "bare, streams like ours", "us", ours, push, Better.LESS)
+        bare, like_ours = measured[best], measured["push"]
+        against, less = f"bare grpcio ({best})", Better.LESS
+        work, through = f"barrier, {workers} workers", f"barrier, {workers} workers, coordinator"
+        yield Row(work, against, "us", ours, bare, less, aim=AIMS.get((workers, "ours")), note=NOTE)
+        yield Row(work, "bare, streams like ours", "us", ours, like_ours, less)
+        yield Row(through, against, "us", coordinator, bare, less, aim=AIMS.get((workers, "coordinator")))
+        yield Row(through, "without one", "us", coordinator, ours, less)
 
 
-def _ours(workers: int, rounds: int) -> float:
-    run = limnad_run("barrier", workers, {"rounds": WARM_UP + rounds})
+def _ours(workers: int, rounds: int, progress: str) -> float:
+    run = limnad_run("barrier", workers, {"rounds": WARM_UP + rounds}, "--progress", progress)
     medians = []
     for _, times_s in run.outputs["times"]:
         took_s = [later - earlier for earlier, later in zip(times_s[WARM_UP:], times_s[WARM_UP + 1 :], strict=False)]

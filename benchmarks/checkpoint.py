@@ -123,6 +123,8 @@ def _take(server: RedisServer, rows: int) -> Taken:
             second = job.status().recovery
             datas = list(chunks.get_many(refs))
         job.cancel()
+    if second.restarts:
+        raise Unavailable(f"a worker was lost meanwhile: {second.last_fault}")
     _empty(server)
     with server.client() as bare:
         bare_s = seconds(lambda: set_all(bare, datas))
@@ -145,7 +147,7 @@ def _empty(server: RedisServer) -> None:
 
 
 def _every(settings: Settings, server: RedisServer) -> Row:
-    count = settings.size(60_000_000, 2_000_000)
+    count = settings.size(40_000_000, 2_000_000)
     arguments = {"rows": count, "epochs": count // 500_000, "keys": settings.size(1_000_000, 50_000)}
 
     def rate(*options: str) -> float:

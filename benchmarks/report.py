@@ -35,7 +35,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _absolute(values: list[float], row: Row) -> str:
-    return f"{number(statistics.median(values))} {row.unit}"
+    return f"{number(statistics.median(values))} {row.unit}".rstrip()
 
 
 def number(value: float) -> str:

@@ -10,7 +10,7 @@ from limnad.batch import KEY_GROUPS, hash_frame, key_group, owners
 
 SCHEMA = {"key": pl.Int64, "count": pl.Int64, "sum": pl.Float64, "last": pl.Float64}
 ROW_BYTES = 32
-AT_ONCE = 1 << 22
+AT_ONCE = 1 << 20
 
 
 class Keep(limnad.Vertex):
@@ -19,14 +19,22 @@ class Keep(limnad.Vertex):
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self._state = limnad.FrameState("rows", SCHEMA, key="key")
+        self._wanted = limnad.KeyedState[int, tuple[int, int]]("wanted")
 
     def on_recv(self, port: int, batch: list[int], time: limnad.Timestamp) -> None:
         """See `limnad.Vertex.on_recv`."""
-        rng = np.random.default_rng((self.worker, *time))
-        for count in batch:
-            chosen = np.isin(np.arange(KEY_GROUPS), np.arange(count) * KEY_GROUPS // count)
-            for start in range(0, self._rows, AT_ONCE):
-                self._put(rng, chosen, np.arange(start, min(start + AT_ONCE, self._rows)))
+        self._wanted[time[0]] = (batch[0], 0)
+        self.notify_at(time)
+
+    def on_notify(self, time: limnad.Timestamp) -> None:
+        """Some of the keys, and then again: a worker that is busy for long cannot hear anybody."""
+        count, start = self._wanted[time[0]]
+        stop = min(start + AT_ONCE, self._rows)
+        chosen = np.isin(np.arange(KEY_GROUPS), np.arange(count) * KEY_GROUPS // count)
+        self._put(np.random.default_rng((self.worker, start, *time)), chosen, np.arange(start, stop))
+        self._wanted[time[0]] = (count, stop)
+        if stop < self._rows:
+            self.notify_at(time)
 
     def _put(self, rng: np.random.Generator, chosen: Any, keys: Any) -> None:
         hashes = hash_frame(pl.DataFrame({"key": keys}), "key")

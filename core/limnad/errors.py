@@ -6,7 +6,9 @@ LimnadError
 │   ├── TimeError       (limnad.timely) a vertex sends or asks into the past
 │   └── JobFailed       a run of the job failed; bears the user's traceback
 ├── InputError          the data: a row, a file, a schema
-└── ClusterError        the deployment: a worker died, a port is taken, an agent cannot be reached
+└── ClusterError        the deployment: a worker died, a port is taken, an agent or a sink's target cannot be reached
+    ├── Fenced          (limnad.connectors) a newer generation writes to a sink's target
+    └── LostOutput      (limnad.connectors) a sink's target has seen more than the checkpoint knows of
 """
 
 

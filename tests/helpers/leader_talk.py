@@ -1,15 +1,19 @@
 """What the golden scripts say to a leader.
 
-run workers=N
-attached W ADDRESS | built W FINGERPRINT STAGE,STAGE | finished W
-failed W job|link|engine WORDS | exited W WORDS | cancel | after SECONDS
+run workers=N [progress=MODE]
+attached W ADDRESS | built W FINGERPRINT STAGE,STAGE | assigned ADDRESS IDENTITY | finished W
+failed W job|link|engine WORDS | exited W WORDS (W: coordinator, too) | cancel | after SECONDS
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from limnad.cluster.effects import COORDINATOR
 from limnad.cluster.leader import (
+    Appointed,
+    Assign,
+    Assigned,
     Attached,
     Built,
     Cancel,
@@ -29,6 +33,7 @@ from limnad.cluster.leader import (
     SendStop,
     Tick,
 )
+from limnad.timely.progress import Accumulation
 from tests.helpers.golden import ScriptError
 
 _EVENTS: dict[str, Callable[..., Event]] = {
@@ -36,7 +41,8 @@ _EVENTS: dict[str, Callable[..., Event]] = {
     "built": lambda who, fingerprint, stages: Built(int(who), fingerprint, tuple(stages.split(","))),
     "finished": lambda who: Finished(int(who)),
     "failed": lambda who, fault, *words: Failed(int(who), Failure(Fault(fault), " ".join(words), int(who))),
-    "exited": lambda who, *words: Exited(int(who), " ".join(words)),
+    "assigned": lambda address, identity: Assigned(Appointed(address, identity)),
+    "exited": lambda who, *words: Exited(COORDINATOR if who == "coordinator" else int(who), " ".join(words)),
     "cancel": Cancel,
 }
 
@@ -52,7 +58,9 @@ class LeaderTalk:
         verb, *words = command.split()
         event: Event
         if verb == "run":
-            self.leader, self.now_s = Run(int(words[0].removeprefix("workers="))), 0.0
+            given = dict(word.split("=") for word in words)
+            mode = Accumulation(given.get("progress", "local"))
+            self.leader, self.now_s = Run(int(given["workers"]), mode), 0.0
             return []
         if verb == "after":
             self.now_s += float(words[0])
@@ -70,8 +78,11 @@ class LeaderTalk:
                 return "make a last checkpoint"
             case SendPrepare(worker):
                 return f"to worker {worker}: build the job's graph"
-            case SendStart(worker, members, _):
-                return f"to worker {worker}: start, the members are {', '.join(members)}"
+            case Assign():
+                return "assign the generation to a coordinator"
+            case SendStart(worker, members, _, named):
+                sums = f", coordinator {named.identity} is at {named.address}" if named else ""
+                return f"to worker {worker}: start, the members are {', '.join(members)}{sums}"
             case SendStop(worker):
                 return f"to worker {worker}: stop, all have finished"
             case Kill(worker):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -62,9 +63,9 @@ def numbers(folder: Path) -> tuple[int, ...]:
         return Checkpoints(store.job("job")).numbers()
 
 
-def stopped(job: str, folder: Path, checkpoints: int = 1, every: str = "100ms") -> Running:
+def stopped(job: str, folder: Path, checkpoints: int = 1, every: str = "100ms", more: Sequence[str] = ()) -> Running:
     """A run that was killed when it had so many checkpoints at least."""
-    run = Running(job, *options(folder, every)).until(lambda: len(numbers(folder)) >= checkpoints)
+    run = Running(job, *options(folder, every), *more).until(lambda: len(numbers(folder)) >= checkpoints)
     run.stop()
     assert len(numbers(folder)) >= checkpoints, "the job ended first"
     return run

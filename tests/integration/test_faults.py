@@ -156,13 +156,46 @@ def test_a_process_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_
     struck.check(run, expected())
 
 
+COORDINATOR = "the coordinator killed and restarted, or cut off and met again"
+
+
+@pytest.mark.fault(15, COORDINATOR)
+@pytest.mark.parametrize("mode", ["global", "local+global"])
+def test_the_coordinator_killed_again_and_again(
+    job: str, tmp_path: Path, mode: str, kills: int, struck: Struck
+) -> None:
+    epochs = 30 * kills
+    more = ["--progress", mode, "-a", f"epochs={epochs}"]
+    run = Running(job, *options(tmp_path), *more, limit_s=90 + 10 * kills)
+    random, killed = Random(mode), 0
+    for kill in range(kills):
+        run.until(1 + 20 * kill + random.randrange(20))
+        killed += run.kill(run.coordinator())  # There is none while another one takes its place.
+    struck.times += killed
+    struck.check(run, expected(epochs))
+    assert killed >= 1
+    assert run.summary["recovery"]["restarts"] >= 1
+
+
+@pytest.mark.fault(15, COORDINATOR)
+def test_a_coordinator_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_back(
+    job: str, tmp_path: Path, struck: Struck
+) -> None:
+    run = Running(job, *options(tmp_path), "--progress", "local+global").until(30)
+    frozen = run.coordinator()
+    run.freeze(frozen)
+    struck.times += 1
+    run.until(80).thaw(frozen)
+    struck.check(run, expected())
+
+
 # -- the network -------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def relayed(job: str, tmp_path: Path) -> Iterator[tuple[Running, Relay]]:
+def relayed(job: str, tmp_path: Path, *more: str) -> Iterator[tuple[Running, Relay]]:
     with Relay() as relay:
-        yield Running(job, *options(tmp_path), environment={VARIABLE: relay.proxy}), relay
+        yield Running(job, *options(tmp_path), *more, environment={VARIABLE: relay.proxy}), relay
 
 
 def server_of(relay: Relay, pid: int) -> str:
@@ -181,11 +214,11 @@ def sockets(pid: int) -> set[str]:
 
 
 @pytest.mark.fault(8, "a TCP reset, and a partition that heals")
-@pytest.mark.parametrize("who", ["engine", "agent"])
+@pytest.mark.parametrize("who", ["engine", "agent", "coordinator"])
 def test_connections_that_are_reset(job: str, tmp_path: Path, who: str, struck: Struck) -> None:
-    with relayed(job, tmp_path) as (run, relay):
+    with relayed(job, tmp_path, "--progress", "local+global" if who == "coordinator" else "local") as (run, relay):
         run.until(20)
-        pid = run.agent() if who == "agent" else run.engines()[0]
+        pid = {"agent": run.agent(), "coordinator": run.coordinator(), "engine": run.engines()[0]}[who]
         assert pid is not None
         struck.times += relay.reset(server_of(relay, pid)) > 0
         struck.check(run, expected())

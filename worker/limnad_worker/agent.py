@@ -17,11 +17,12 @@ import grpc
 
 from limnad.cluster import leader
 from limnad.store.opening import parse
+from limnad_proto.channels import CHANNEL_OPTIONS
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
+from limnad_worker.engines import Engine
 from limnad_worker.feeding import Refused
-from limnad_worker.job import Engine, Job
-from limnad_worker.links import CHANNEL_OPTIONS
+from limnad_worker.job import Job
 from limnad_worker.processes import EngineProcess, threads_per_engine
 from limnad_worker.tracing import from_environment
 from limnad_worker.vault import KEEP, Vault

@@ -7,10 +7,10 @@ from typing import Any
 
 import grpc
 
+from limnad_proto.channels import CHANNEL_OPTIONS
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
 from limnad_worker.inbox import Inbox, Outbox
-from limnad_worker.links import CHANNEL_OPTIONS
 
 LAST_WORDS_S = 5.0
 """How long an engine that ends waits for its agent to take what it has said; an agent that lives takes milliseconds."""

@@ -16,9 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
-from limnad.cluster.effects import Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import COORDINATOR, Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
 from limnad.cluster.inputs import is_timed
-from limnad.cluster.leader import Fault
+from limnad.cluster.leader import Appointed, Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
 from limnad.store import StoreError
@@ -37,11 +37,11 @@ from limnad_worker.cutting import CutLogged, CutLogs, CutLost
 from limnad_worker.description import describe_flow
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
-from limnad_worker.links import Arrived, Broken, Identity, Peer
+from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
 from limnad_worker.measures import Measures
 from limnad_worker.processes import name_process
 from limnad_worker.taking import Taking
-from limnad_worker.writer import Writer, Written
+from limnad_worker.writer import Writer, Written, check_durable
 
 if TYPE_CHECKING:
     from limnad_worker.epoch_spans import EpochSpans
@@ -77,6 +77,7 @@ class Engine:
         self._control = control
         self._early: deque[Arrived] = deque()
         self._peers: dict[int, Peer] = {}
+        self._hearers: Sequence[Peer | CoordinatorLink] = ()
         self._told_s = 0.0
         self._untold = False
         self._measures: Measures | None = None
@@ -100,8 +101,8 @@ class Engine:
             self._wait_for_stop()
         finally:
             self._server.close()
-            for peer in self._peers.values():
-                peer.close()
+            for link in dict.fromkeys((*self._peers.values(), *self._hearers)):
+                link.close()
             self._flush_spans()
             self._control.close()
             if self._writer is not None:
@@ -128,7 +129,9 @@ class Engine:
         if prepare.store:
             self._writer = Writer(prepare.store, prepare.space, self._inbox)
             self._measures.store_requests.append(self._writer.requests)
+        check_durable(built.committed, self._writer)
         self._peers = links.connect(start.members, identity, self._inbox)
+        self._hearers = self._connect_hearers(start, identity)
         machine = Worker(
             built.graph,
             self._worker,
@@ -137,6 +140,7 @@ class Engine:
             Accumulation(start.accumulation),
             clock_ns=time.perf_counter_ns,
             generation=prepare.generation,
+            job=prepare.identity,
             scheduler_type=scheduler,
             cuts=self._logged_cuts(prepare, built),
         )
@@ -151,6 +155,13 @@ class Engine:
         except VertexFailure:
             self._send_status(machine)  # How far it came helps to find out why.
             raise
+
+    def _connect_hearers(self, start: wire.Start, identity: Identity) -> Sequence[Peer | CoordinatorLink]:
+        """Those whom this engine tells its progress: the coordinator, where there is one, else all peers."""
+        if not start.HasField("coordinator"):
+            return list(self._peers.values())
+        named = Appointed(start.coordinator.address, start.coordinator.identity)
+        return [CoordinatorLink(named, identity, self._inbox)]
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
@@ -268,7 +279,10 @@ class Engine:
         message = event.message
         if isinstance(message, exchange_pb2.ProgressMessage):
             if message.HasField("batch"):
-                machine.progress_arrived(event.sender, links.unpack_progress(message.batch))
+                progress = links.unpack_progress(message.batch)
+                if event.sender == COORDINATOR and self._measures is not None:
+                    self._measures.progress_updates += len(progress.updates)  # What peers have sent they have counted.
+                machine.progress_arrived(event.sender, progress)
             else:
                 machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
         elif message.encoding == framing.MARKER:
@@ -283,7 +297,7 @@ class Engine:
         if isinstance(event, CutLost):
             self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.ENGINE.value))
         elif isinstance(event, Broken):
-            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value, peer=event.peer))
+            self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value))
         elif isinstance(event, wire.ToEngine):
             match event.WhichOneof("message"):
                 case "stop":
@@ -340,6 +354,7 @@ class Engine:
         assert self._writer is not None
         self._writer.committed(checkpoint)
         machine.checkpoint_committed(checkpoint)
+        self._control.send(released=wire.Released(checkpoint=checkpoint))
 
     def _take(self, machine: Worker) -> bool:
         """Takes what was pushed, as far as there is room; whether there was anything."""
@@ -372,17 +387,17 @@ class Engine:
         for effect in machine.take_effects():
             match effect:
                 case Progress():
-                    self._measures.progress_updates += len(effect.updates)
+                    self._measures.progress_updates += len(effect.updates) * len(self._hearers)
                     message = links.pack_progress(effect)
-                    for peer in self._peers.values():
-                        peer.send_progress(message)
+                    for link in self._hearers:
+                        link.send_progress(message)
                 case Data():
                     encoding, payload = encode(effect.batch, trusted=True)
                     packed = links.pack_data(effect, encoding, payload)
                     self._measures.sent_bytes[effect.connector] += len(packed)
                     self._peers[effect.peer].send_data(packed)
                 case Ack():
-                    self._peers[effect.peer].send_progress(links.pack_ack(effect))
+                    self._peers[effect.peer].send_ack(links.pack_ack(effect))
                 case Marker():
                     marker = framing.pack(effect.sequence, 0, (effect.checkpoint,), framing.MARKER, b"")
                     self._peers[effect.peer].send_data(marker)
@@ -420,7 +435,7 @@ class Engine:
         self._untold = False
         epoch = self._epoch_told = machine.epoch
         assert self._measures is not None
-        status = self._measures.status(machine, list(self._peers.values()), epoch)
+        status = self._measures.status(machine, list(self._peers.values()), self._hearers, epoch)
         status.waiting = "" if self._cut_logs is None else self._cut_logs.waiting
         self._control.send(status=status)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
-from limnad.errors import InputError
+from limnad.connectors.exactly_once import LostOutput
+from limnad.errors import ClusterError, InputError
 from limnad.store import StoreError
 from limnad.stream.failures import brief, undescribed, user_traceback
 from limnad.timely.scheduler import VertexFailure
@@ -26,7 +27,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 traceback=user_traceback(cause),
                 stage=error.stage,
                 time=error.time or (),
-                fault="job",
+                fault=_fault_of(cause),
             )
         case SourceFailure():
             cause = error.__cause__ or error
@@ -35,14 +36,19 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 f"worker {worker}.",
                 traceback="" if isinstance(cause, (InputError, OSError)) else user_traceback(cause),
                 stage=error.stage,
-                fault="job",
+                fault=_fault_of(cause),
             )
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
         case StoreError():
             return wire.Failed(summary=str(error), fault="engine")
         case LinkError():
-            return wire.Failed(summary=str(error), fault="link", peer=error.peer)
+            return wire.Failed(summary=str(error), fault="link")
         case _:
             failed = undescribed(error)
             return wire.Failed(summary=failed.summary, traceback=failed.traceback, fault="job")
+
+
+def _fault_of(cause: BaseException) -> str:
+    """What is away now may be there in a new generation; what is wrong with the job stays so."""
+    return "engine" if isinstance(cause, ClusterError) and not isinstance(cause, LostOutput) else "job"

@@ -11,10 +11,11 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.records import PartError
@@ -24,11 +25,12 @@ from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
+from limnad_worker.coordination import Coordination
+from limnad_worker.engines import Engine, Engines
 from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.job_watch import JobWatch
 from limnad_worker.outputs import Delivery, Outputs
-from limnad_worker.processes import EngineProcess
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
@@ -48,26 +50,6 @@ _STATES = {
     leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
     leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
 }
-
-
-class Engine:
-    """An engine as its agent sees it."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
-        self.address = ""
-        self.outgoing: asyncio.Queue[wire.ToEngine | None] = asyncio.Queue()
-        self.job: Job | None = None
-
-
-class Engines(Protocol):
-    """Where a job gets its engines."""
-
-    async def take(self, job: Job, count: int) -> list[Engine]:
-        """Engines that nobody else has."""
-
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something until the agent stops."""
 
 
 class Job:
@@ -109,11 +91,13 @@ class Job:
         self._vault = vault
         self._feeder = self._make_feeder(vault)
         self._run = leader.Run(workers)
+        self._coordination = Coordination(engines.host, self.tell_leader)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self._restore = 0
         self._unreadable: set[int] = set()
         self._asked: list[asyncio.Future[int]] = []
+        self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -126,7 +110,7 @@ class Job:
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
         self._let_go()
-        accumulation = Accumulation(self.request.accumulation or "local")
+        accumulation = Accumulation(self.request.progress or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self._vault is None:
             self.generation += 1
@@ -214,8 +198,10 @@ class Job:
             match effect:
                 case leader.SendPrepare(worker):
                     self._send(worker, prepare=self._prepare(worker))
-                case leader.SendStart(worker, members, accumulation):
-                    self._send(worker, start=wire.Start(members=members, accumulation=accumulation.value))
+                case leader.Assign():
+                    self._source.keep(self._coordination.assign(self.name, self.generation, self.workers))
+                case leader.SendStart():
+                    self._send(effect.worker, start=_start(effect))
                 case leader.SendStop(worker):
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
@@ -237,6 +223,7 @@ class Job:
             arguments=self.request.arguments,
             workers=self.workers,
             worker=worker,
+            identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
             restore=self._restore,
@@ -284,6 +271,7 @@ class Job:
             return
         self.state, self.failure, self.recovering = state, failure, False
         self.watch.ended(state, failure)
+        self._coordination.let_go()
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
@@ -349,6 +337,7 @@ class Job:
             self._saving.close()
         for engine in before:
             engine.process.kill()
+        self._coordination.let_go()
 
     async def _committed(self, checkpoint: int) -> None:
         self._restore = checkpoint
@@ -356,8 +345,6 @@ class Job:
             if not waiting.done():
                 waiting.set_result(checkpoint)
         self._asked.clear()
-        if self._saving is not None and self._saving.is_last(checkpoint):
-            await self.tell_leader(leader.Concluded())
         await self.notify()
 
     async def _lost(self, why: str) -> None:
@@ -375,6 +362,7 @@ class Job:
             keep=self._source.keep,
             made=self._feeder.made,
             committed=self._committed,
+            concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
             retained=self._feeder.retained,
             lost=self._lost,
             saw=self.watch.saw,
@@ -416,13 +404,11 @@ class Job:
             case "output":
                 self.outputs.add(message.output)
                 await self.notify()
-            case "stored" if self._saving is not None:
-                await self._saving.stored(worker, message.stored)
-            case "not_stored" if self._saving is not None:
-                await self._saving.not_stored(worker, message.not_stored)
             case "pushed":
                 self._feeder.pushed(message.pushed)
                 await self.notify()
+            case _ if self._saving is not None:
+                await self._saving.told(worker, message)
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
@@ -485,6 +471,12 @@ class Job:
                 raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
             raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
+
+
+def _start(start: leader.SendStart) -> wire.Start:
+    named = start.coordinator
+    coordinator = None if named is None else wire.Appointed(address=named.address, identity=named.identity)
+    return wire.Start(members=start.members, accumulation=start.accumulation.value, coordinator=coordinator)
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

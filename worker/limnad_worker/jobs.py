@@ -43,8 +43,9 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await _refuse(context, "path is empty: name the job file")
         if request.workers > MAX_WORKERS:
             await _refuse(context, f"{request.workers} workers are more than the {MAX_WORKERS} that a job can have")
-        if request.accumulation and request.accumulation not in {mode.value for mode in Accumulation}:
-            await _refuse(context, f"accumulation is 'local' or 'none', not {request.accumulation!r}")
+        if request.progress and request.progress not in {mode.value for mode in Accumulation}:
+            modes = ", ".join(repr(mode.value) for mode in Accumulation)
+            await _refuse(context, f"progress is one of {modes}, not {request.progress!r}")
         if request.delivery and request.delivery not in {mode.value for mode in Delivery}:
             await _refuse(context, f"delivery is 'eager' or 'committed', not {request.delivery!r}")
         if request.checkpoint_interval_s < 0:

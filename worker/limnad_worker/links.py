@@ -1,50 +1,28 @@
 """The streams between the engines of one job: bytes to events and events to bytes.
 
-To each peer this engine opens a data stream and a progress stream; from each peer it receives both. Sending only puts
-a message into an outbox; what arrives goes into the engine's inbox. The bytes move while the engine looks into it.
+To each peer this engine opens a data stream and a progress stream; from each peer it receives both. With a coordinator
+it opens one stream to it, which goes both ways. Sending only puts a message into an outbox; what arrives goes into the
+engine's inbox. The bytes move while the engine looks into it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from limnad.cluster.effects import Ack, Data, Progress
-from limnad.timely.tracker import Update
+from limnad.cluster.effects import COORDINATOR, Ack, Data, Progress, flatten, unflatten
+from limnad.cluster.leader import Appointed
+from limnad_proto.channels import CHANNEL_OPTIONS
 from limnad_proto.v1 import exchange_pb2 as wire
 from limnad_worker import framing
 from limnad_worker.inbox import Inbox, Outbox
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-_PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
-"""URL of a proxy for the links of this process: a drill's, which cuts them."""
-
-CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # Each engine is told an exact address: a name service, a proxy that is meant for something else, or another
-    # engine's connection must not interfere.
-    *([("grpc.http_proxy", _PROXY)] if _PROXY else [("grpc.enable_http_proxy", 0)]),
-    ("grpc.use_local_subchannel_pool", 1),
-    # Two processes on one port would each get some of the calls.
-    ("grpc.so_reuseport", 0),
-    # gRPC's own threads answer these pings, so a process that is busy, even holding the GIL, is not taken for dead; one
-    # that is stopped or cut off is, after twice this time.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
-    ("grpc.http2.ping_timeout_ms", 3000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
-    ("grpc.http2.max_ping_strikes", 0),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +44,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of a peer: a `framing.Frame` or a `ProgressMessage`."""
+    """A message of a peer or the coordinator: a `framing.Frame` or a `ProgressMessage`."""
 
     sender: int
     message: Any
@@ -74,9 +52,8 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A stream to or from a peer has ended before its time."""
+    """A stream to or from a peer or the coordinator has ended before its time."""
 
-    peer: int
     reason: str
 
 
@@ -147,7 +124,7 @@ class Server:
                 put(Arrived(sender, unpack(message) if unpack else message))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the stream is no more
             if not self._closing:
-                put(Broken(sender, f"the {stream} stream from worker {sender} broke: {_reason(error)}"))
+                put(Broken(f"the {stream} stream from worker {sender} broke: {_reason(error)}"))
         return wire.StreamEnd(received=received)
 
 
@@ -181,7 +158,7 @@ class Peer:
             await writing
         if not self._closing:
             reason = await call.details() or await call.code()
-            self._inbox.put(Broken(self.worker, f"the {method.lower()} stream to worker {self.worker} broke: {reason}"))
+            self._inbox.put(Broken(f"the {method.lower()} stream to worker {self.worker} broke: {reason}"))
 
     def send_data(self, message: bytes) -> None:
         """Queues a packed batch."""
@@ -189,8 +166,12 @@ class Peer:
         self._data.put(message)
 
     def send_progress(self, message: bytes) -> None:
-        """Queues a serialised `ProgressMessage`."""
+        """Queues a serialised `ProgressMessage` with a batch."""
         self.progress_bytes += len(message)
+        self._progress.put(message)
+
+    def send_ack(self, message: bytes) -> None:
+        """Queues a serialised `ProgressMessage` with an acknowledgement."""
         self._progress.put(message)
 
     def close(self) -> None:
@@ -198,6 +179,52 @@ class Peer:
         self._closing = True
         for writer in self._writers:
             writer.cancel()
+        self._inbox.run(self._channel.close())
+
+
+class CoordinatorLink:
+    """The stream to the coordinator: this engine's progress out, the sums of all engines' in.
+
+    Attributes:
+        progress_bytes: What has gone either way.
+    """
+
+    def __init__(self, coordinator: Appointed, identity: Identity, inbox: Inbox) -> None:
+        self.progress_bytes = 0
+        self._inbox = inbox
+        self._closing = False
+        self._progress: Outbox[bytes] = Outbox()
+        inbox.run(self._open(coordinator, identity))
+
+    async def _open(self, coordinator: Appointed, identity: Identity) -> None:
+        self._channel = grpc.aio.insecure_channel(coordinator.address, options=CHANNEL_OPTIONS)
+        stub: Any = self._channel.stream_stream("/limnad.v1.Coordinator/Accumulate", None, None)
+        call = stub(metadata=(*identity.metadata(), ("limnad-coordinator", coordinator.identity)), wait_for_ready=False)
+        self._tasks = [asyncio.create_task(self._write(call)), asyncio.create_task(self._read(call))]
+
+    async def _write(self, call: Any) -> None:
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):  # The reader tells.
+            await self._progress.write_all(call.write)
+
+    async def _read(self, call: Any) -> None:
+        with contextlib.suppress(grpc.RpcError):
+            while (message := await call.read()) is not grpc.aio.EOF:
+                self.progress_bytes += len(message)
+                self._inbox.put(Arrived(COORDINATOR, wire.ProgressMessage.FromString(message)))
+        if not self._closing:
+            reason = await call.details() or await call.code()
+            self._inbox.put(Broken(f"the stream to the coordinator broke: {reason}"))
+
+    def send_progress(self, message: bytes) -> None:
+        """Queues a serialised `ProgressMessage` with a batch."""
+        self.progress_bytes += len(message)
+        self._progress.put(message)
+
+    def close(self) -> None:
+        """Ends the stream."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
         self._inbox.run(self._channel.close())
 
 
@@ -212,24 +239,14 @@ def connect(members: Sequence[str], identity: Identity, inbox: Inbox) -> dict[in
 
 def pack_progress(message: Progress) -> bytes:
     """A `ProgressMessage` with one batch of updates."""
-    flat: list[int] = []
-    for location, time, delta in message.updates:
-        flat += (location, len(time), *time, delta)
-    batch = wire.ProgressBatch(sequence=message.sequence, updates=flat, epochs=message.epochs)
+    updates = flatten(message.updates)
+    batch = wire.ProgressBatch(sequence=message.sequence, updates=updates, epochs=message.epochs)
     return wire.ProgressMessage(batch=batch).SerializeToString()
 
 
 def unpack_progress(batch: wire.ProgressBatch) -> Progress:
     """What `pack_progress` has written."""
-    flat = list(batch.updates)
-    updates: list[Update] = []
-    place = 0
-    while place < len(flat):
-        location, depth = flat[place], flat[place + 1]
-        end = place + 2 + depth
-        updates.append((location, tuple(flat[place + 2 : end]), flat[end]))
-        place = end + 1
-    return Progress(batch.sequence, updates, batch.epochs)
+    return Progress(batch.sequence, unflatten(list(batch.updates)), batch.epochs)
 
 
 def pack_ack(ack: Ack) -> bytes:

@@ -12,7 +12,7 @@ from limnad.histogram import Histogram
 from limnad.timely.counters import ConnectorCounters, carriers
 from limnad.timely.graph import LogicalGraph
 from limnad_proto.v1 import control_pb2 as wire
-from limnad_worker.links import Peer
+from limnad_worker.links import CoordinatorLink, Peer
 
 FRONTIER_TIMES = 3
 """How many times of a stage's frontier are told: enough to see where it stands."""
@@ -58,7 +58,9 @@ class Measures:
         self._gc = GcPauses()
         self._gc.watch()
 
-    def status(self, machine: Worker, peers: Sequence[Peer], epoch: int | None) -> wire.Status:
+    def status(
+        self, machine: Worker, peers: Sequence[Peer], hearers: Sequence[Peer | CoordinatorLink], epoch: int | None
+    ) -> wire.Status:
         """How far the engine is; ``epoch`` is the first one that is not complete."""
         scheduler = machine.scheduler
         status = wire.Status(
@@ -67,7 +69,7 @@ class Measures:
             in_flight_bytes=machine.pressure.in_flight_bytes,
             waiting_for_credit=machine.waiting_for_credit,
             progress_updates=self.progress_updates,
-            progress_bytes=sum(peer.progress_bytes for peer in peers),
+            progress_bytes=sum(link.progress_bytes for link in hearers),
             data_bytes=sum(peer.data_bytes for peer in peers),
             stages=_stages(machine),
             connectors=[self._connector(index, scheduler.connector_counters[index]) for index in self._carriers],

@@ -1,4 +1,4 @@
-"""Engine processes: spawned, never forked, and ended by a signal."""
+"""Processes of engines and coordinators: spawned, never forked, and ended by a signal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,36 @@ _MALLOC = {
 }
 
 
-class EngineProcess:
+class ChildProcess:
+    """A process that the agent has started."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def wait(self) -> str:
+        """Waits for its end; says in words how it ended."""
+        code = await self._process.wait()
+        if code < 0:
+            return f"was ended by {_signal_name(-code)}"
+        return f"exited with code {code}"
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+
+class EngineProcess(ChildProcess):
     """One engine's process.
 
     Attributes:
@@ -25,8 +54,8 @@ class EngineProcess:
     """
 
     def __init__(self, token: str, process: asyncio.subprocess.Process) -> None:
+        super().__init__(process)
         self.token = token
-        self._process = process
 
     @classmethod
     async def spawn(cls, token: str, agent: str, host: str, threads: int) -> EngineProcess:
@@ -55,28 +84,6 @@ class EngineProcess:
             start_new_session=True,
         )
         return cls(token, process)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.returncode is None
-
-    async def wait(self) -> str:
-        """Waits for its end; says in words how it ended."""
-        code = await self._process.wait()
-        if code < 0:
-            return f"was ended by {_signal_name(-code)}"
-        return f"exited with code {code}"
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        if self._process.returncode is None:
-            self._process.kill()
 
 
 def name_process(name: str) -> None:

@@ -40,6 +40,7 @@ class Surroundings:
         made: To be called when a checkpoint is about to be committed.
         committed: To be called when it is durable.
         retained: To be called with the numbers of those that are kept, after others were deleted.
+        concluded: To be called when a worker's sinks show all that the last checkpoint covers.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
         saw: To be called with each effect and the view, for metrics.
     """
@@ -54,6 +55,7 @@ class Surroundings:
     made: Callable[[int, CheckpointRecord], None]
     committed: Callable[[int], Awaitable[None]]
     retained: Callable[[Sequence[int]], Awaitable[None]]
+    concluded: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
     saw: Callable[[points.Effect, jobs_pb2.JobView], None]
 
@@ -80,7 +82,7 @@ class Saving:
         self._phases: dict[int, wire.CheckpointPhases] = {}
         self._began_s = 0.0
         self._closed = False
-        self._concluding = False
+        self._concluding = self._concluded = False
         self._last: int | None = None
 
     def close(self) -> None:
@@ -90,7 +92,8 @@ class Saving:
     async def tick(self) -> None:
         """Time has passed."""
         if self._concluding:
-            await self.ask()
+            if not self._concluded:
+                await self.ask()
         else:
             await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
 
@@ -108,7 +111,17 @@ class Saving:
 
         One that was under way then may lack what they did last.
         """
-        return checkpoint == self._last
+        return self._last is not None and checkpoint >= self._last
+
+    async def told(self, worker: int, message: wire.FromEngine) -> None:
+        """What an engine says of a checkpoint."""
+        match message.WhichOneof("message"):
+            case "stored":
+                await self.stored(worker, message.stored)
+            case "not_stored":
+                await self.not_stored(worker, message.not_stored)
+            case "released" if self.is_last(message.released.checkpoint):
+                await self._around.concluded(worker)
 
     async def stored(self, worker: int, stored: wire.Stored) -> None:
         """An engine's part is durable."""
@@ -131,7 +144,7 @@ class Saving:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))
                 case points.Begin(number):
-                    if self._concluding:
+                    if self._concluding and self._last is None:
                         self._last = number
                     self._began_s = time.monotonic()
                     self._phases.clear()
@@ -208,6 +221,7 @@ class Saving:
         return first.epoch if first.HasField("epoch") else None
 
     async def _announce(self, number: int) -> None:
+        self._concluded = self.is_last(number)
         self._around.send_all(checkpoint_committed=wire.CheckpointCommitted(checkpoint=number))
         self._view.checkpoint = number
         self._view.checkpoints_committed += 1

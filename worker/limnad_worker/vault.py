@@ -81,6 +81,12 @@ class Vault:
                 Identity(self._job).check(self._seen)  # A store that has lost what it knew is worse than a rival.
             raise
 
+    @property
+    def identity(self) -> str:
+        """Of the job, for as long as the store remembers it; there is one when a generation has begun."""
+        assert self._seen is not None
+        return self._seen.store_id
+
     async def in_use(self) -> bool:
         """Whether there are checkpoints, or rows that were pushed."""
 
@@ -133,7 +139,8 @@ class Vault:
 
         def run() -> None:
             chunks = [ChunkRef.parse(name) for name in sorted(record.chunks())]
-            self._checkpoints.commit(number, chunks, record.encode())
+            # Sinks show what a checkpoint covers: it must not be forgotten by a store that can help it.
+            self._checkpoints.commit(number, chunks, record.encode(), durable=self._store.durability.sure)
             self._seen = Identity(self._job).rise(self._seen)
 
         await self._call(run)

@@ -12,8 +12,9 @@ import msgspec
 from limnad.cluster.effects import Captured
 from limnad.cluster.parts import read_part, write_part
 from limnad.cluster.records import CheckpointRecord, PartRecord
+from limnad.errors import JobError
 from limnad.histogram import Histogram
-from limnad.store import Checkpoints, ChunkRef, Space, open_store
+from limnad.store import Checkpoints, ChunkRef, Durability, Space, open_store
 from limnad.timely.snapshot import Part
 from limnad_worker.inbox import Inbox
 
@@ -45,6 +46,30 @@ class ChunksGone(Exception):
     """What an earlier checkpoint has stored is not in the store any more."""
 
 
+def check_durable(committed: Sequence[str], writer: Writer | None) -> None:
+    """Refuses sinks with committed delivery where nothing is ever sure to be committed.
+
+    Args:
+        committed: Their names.
+        writer: The way to the store; None: there is no store.
+
+    Raises:
+        JobError: There is such a sink, and no store, or one that may forget.
+    """
+    if not committed:
+        return
+    if writer is None:
+        raise JobError(
+            f"the sink {committed[0]!r} has committed delivery: it shows what a checkpoint covers, and this run makes "
+            "none. Run it with --checkpoint, or give the sink eager delivery"
+        )
+    if not (durability := writer.durability).sure:
+        raise JobError(
+            f"the sink {committed[0]!r} has committed delivery, which needs a store that does not forget what it has "
+            f"acknowledged: {durability.reason}"
+        )
+
+
 class Writer:
     """One engine's way to the store.
 
@@ -63,6 +88,11 @@ class Writer:
         self._previous: PartRecord | None = None
         self._bytes = 0
         self._encode_s = 0.0
+
+    @property
+    def durability(self) -> Durability:
+        """What the store promises."""
+        return self._store.durability
 
     def read(self, checkpoint: int, worker: int, workers: int) -> Sequence[Part]:
         """All workers' parts of a checkpoint, as far as this worker gets a share of them.

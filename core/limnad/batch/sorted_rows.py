@@ -60,7 +60,8 @@ class SortedRows:
 
     def keys(self) -> SortedRows:
         """Their keys, each once."""
-        keys = SortedRows(self.frame.select(self.key), self.hashes, self.key)
+        # By index: a quarter of the time of `select`, and this is done to every change.
+        keys = SortedRows(self.frame[list(self.key)], self.hashes, self.key)
         if not np.any(self.hashes[1:] == self.hashes[:-1]):
             return keys
         return SortedRows.of(keys.frame.unique(maintain_order=True), self.key)
@@ -86,7 +87,7 @@ class SortedRows:
             return np.empty(0, np.int64)
         rows = np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts)
         # Keys that differ may have one hash.
-        same = _equal(self.frame.select(self.key), rows, keys.frame, np.repeat(np.arange(len(keys)), counts))
+        same = self._equal(rows, keys, np.repeat(np.arange(len(keys)), counts))
         found = rows[same]
         return found if np.all(found[1:] > found[:-1]) else np.sort(found)
 
@@ -118,10 +119,10 @@ class SortedRows:
         both = pl.concat([self.frame, others.frame])
         return SortedRows(both, np.concatenate([self.hashes, others.hashes]), self.key).at(order)
 
-
-def _equal(left: pl.DataFrame, left_at: Places, right: pl.DataFrame, right_at: Places) -> npt.NDArray[np.bool_]:
-    same = np.ones(len(left_at), bool)
-    mine, other = pl.Series(left_at.astype(np.uint32)), pl.Series(right_at.astype(np.uint32))
-    for name in left.columns:
-        same &= left[name].gather(mine).eq_missing(right[name].gather(other)).to_numpy()
-    return same
+    def _equal(self, places: Places, others: SortedRows, at: Places) -> npt.NDArray[np.bool_]:
+        """Whether the keys at some places are those of others at others."""
+        same = np.ones(len(places), bool)
+        mine, other = pl.Series(places.astype(np.uint32)), pl.Series(at.astype(np.uint32))
+        for name in self.key:
+            same &= self.frame[name].gather(mine).eq_missing(others.frame[name].gather(other)).to_numpy()
+        return same

@@ -52,7 +52,7 @@ def run(
     port: options.Port = 0,
     ui: options.Ui = False,
     ui_port: options.UiPort = None,
-    accumulation: options.Accumulation = "local",
+    progress: options.Progress = "local",
     checkpoint: options.Checkpoint = None,
     checkpoint_epochs: options.CheckpointEpochs = None,
     store: options.StoreUrl = None,
@@ -104,7 +104,7 @@ def run(
         as_json=json,
         port=port,
         ui_port=0 if ui and ui_port is None else ui_port,
-        accumulation=accumulation,
+        progress=progress,
         checkpointing=checkpointing,
         metrics_port=metrics_port,
         environment=logging_environment(log_format, log_level),
@@ -124,6 +124,7 @@ def drill(
     workers: options.Workers = 2,
     arg: options.Arguments = None,
     feed: options.Feed = None,
+    progress: options.Progress = "local",
     faults: options.Faults = "kill-worker,kill-all-workers,kill-agent,reset",
     minutes: options.Minutes = 1.0,
     checkpoint: options.DrillCheckpoint = None,
@@ -138,8 +139,9 @@ def drill(
         part for each in feed or [] for part in ("--feed", each)
     ]
     wanted = DrillOptions(
-        run=[target, *given],
+        run=[target, *given, "--progress", progress],
         workers=workers,
+        progress=progress,
         checkpoint_s=checkpoint or 0.5,
         store=store,
         faults=[name.strip() for name in faults.split(",")],

@@ -76,6 +76,11 @@ def _kill_agent(scene: Scene) -> Mend | None:
     return _nothing if scene.run.kill(scene.run.agent()) else None
 
 
+def _kill_coordinator(scene: Scene) -> Mend | None:
+    """SIGKILL of the coordinator."""
+    return _nothing if scene.run.kill(scene.run.coordinator()) else None
+
+
 def _kill_twice(scene: Scene) -> Mend | None:
     """SIGKILL of an engine, and of one of those that take over, while they restore."""
     before = scene.run.engines()
@@ -130,6 +135,7 @@ FAULTS: dict[str, Fault] = {
         _kill_worker,
         _kill_all_workers,
         _kill_agent,
+        _kill_coordinator,
         _kill_twice,
         _freeze_worker,
         _reset,
@@ -139,6 +145,8 @@ FAULTS: dict[str, Fault] = {
     )
 }
 """What can be done to a run, by name."""
+
+KILL_COORDINATOR = "kill-coordinator"
 
 TAKE_OVER_S = 20.0
 """So long `_kill_twice` waits for its second victim."""
@@ -176,6 +184,7 @@ class DrillOptions:
 
     run: Sequence[str]
     workers: int
+    progress: str
     checkpoint_s: float
     store: str | None
     faults: Sequence[str]
@@ -188,10 +197,10 @@ def run_drill(options: DrillOptions) -> int:
     """Strikes run after run until the time is up; returns the exit code: 0 if every fault struck and nothing was lost.
 
     Raises:
-        JobError: A fault has no such name.
+        JobError: A fault has no such name, or nobody to strike.
         JobFailed: The job fails without any fault.
     """
-    faults = list(FAULTS) if options.faults == ["all"] else options.faults
+    faults = _faults(options)
     if unknown := sorted(set(faults) - FAULTS.keys()):
         raise JobError(f"there is no fault {unknown[0]!r}; there are: {', '.join(FAULTS)}")
     say = console(stderr=True).print
@@ -213,6 +222,15 @@ def run_drill(options: DrillOptions) -> int:
     if idle := [fault for fault, tally in tallies.items() if not tally.times]:
         say(f"nothing was shown of {', '.join(idle)}: the job ended before it struck. Give it more rows or epochs.")
     return int(any(not tally.times or tally.failed or tally.lost or tally.repeated for tally in tallies.values()))
+
+
+def _faults(options: DrillOptions) -> Sequence[str]:
+    """What was asked for; a coordinator can be killed where there is one."""
+    alone = "global" not in options.progress
+    if alone and KILL_COORDINATOR in options.faults:
+        raise JobError("the job has no coordinator to kill: give it one with --progress local+global")
+    everything = [name for name in FAULTS if not (alone and name == KILL_COORDINATOR)]
+    return everything if options.faults == ["all"] else options.faults
 
 
 def _reference(options: DrillOptions) -> tuple[Epochs, float]:

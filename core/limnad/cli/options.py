@@ -44,9 +44,12 @@ UiPort = Annotated[
     int | None,
     typer.Option(min=0, max=65535, metavar="PORT", help="The page's port (implies --ui); by default any that is free."),
 ]
-Accumulation = Annotated[
-    Literal["local", "none"],
-    typer.Option(help="How progress updates are gathered; `none` is there to compare with."),
+Progress = Annotated[
+    Literal["none", "local", "global", "local+global"],
+    typer.Option(
+        help="How progress updates are gathered: at each worker (`local`), at a coordinator, which is one process more "
+        "(`global`), at both, or not at all.",
+    ),
 ]
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
@@ -147,8 +150,8 @@ Faults = Annotated[
     typer.Option(
         metavar="NAMES",
         # With spaces, so that the lists are wrapped and not cut off.
-        help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, kill-twice, "
-        "freeze-worker, reset, partition, one-way, slow-links`.",
+        help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, "
+        "kill-coordinator, kill-twice, freeze-worker, reset, partition, one-way, slow-links`.",
         show_default="kill-worker, kill-all-workers, kill-agent, reset",
     ),
 ]

@@ -45,7 +45,7 @@ class RunOptions:
     as_json: bool
     port: int
     ui_port: int | None
-    accumulation: str
+    progress: str
     checkpointing: Checkpointing | None
     metrics_port: int | None
     environment: Mapping[str, str]
@@ -97,7 +97,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                         function,
                         arguments=options.arguments,
                         workers=options.workers,
-                        accumulation=options.accumulation,
+                        progress=options.progress,
                         checkpointing=checkpointing,
                     )
                     return screen.watch(job)

@@ -15,6 +15,9 @@ from typing import Any, Self
 WORKER = "limnad-w"
 """Begins the name of an engine's process when it is worker 0, 1, ... of a job: ``limnad-w0``, ``limnad-w1``, ..."""
 
+COORDINATOR = "limnad-coord"
+"""The name of a coordinator's process."""
+
 Epochs = dict[tuple[str, int], list[Any]]
 """The rows of each ``(output, epoch)``, sorted by their JSON text: two are equal if they hold the same rows."""
 
@@ -107,6 +110,11 @@ class WatchedRun:
         agent = self.agent()
         return [] if agent is None else engines_of(agent)
 
+    def coordinator(self) -> int | None:
+        """The coordinator's process id; None: there is none now."""
+        agent = self.agent()
+        return None if agent is None else next(_named(agent, COORDINATOR), None)
+
     def signal(self, number: signal.Signals, *pids: int | None) -> int:
         """Sends a signal to those that are there; how many were."""
         count = 0
@@ -129,7 +137,11 @@ class WatchedRun:
 
 def engines_of(agent: int) -> list[int]:
     """The process ids of an agent's engines that work."""
-    return [pid for pid in _children(agent) if _name(pid).startswith(WORKER)]
+    return list(_named(agent, WORKER))
+
+
+def _named(agent: int, name: str) -> Iterator[int]:
+    return (pid for pid in _children(agent) if _name(pid).startswith(name))
 
 
 def _name(pid: int) -> str:

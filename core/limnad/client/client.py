@@ -91,7 +91,7 @@ class Client:
         *,
         arguments: Mapping[str, object] | None = None,
         workers: int = 0,
-        accumulation: str = "local",
+        progress: str = "local",
         checkpointing: Checkpointing | None = None,
     ) -> Job:
         """Starts a job.
@@ -101,7 +101,7 @@ class Client:
             function: The function in it that describes the flow.
             arguments: For that function; given as text, they take the types of its parameters.
             workers: How many; 0: all that the agent has.
-            accumulation: How progress updates are gathered: ``"local"`` or ``"none"``.
+            progress: How progress updates are gathered: ``"none"``, ``"local"``, ``"global"`` or ``"local+global"``.
             checkpointing: How it survives the loss of workers; None: a worker that is lost ends it.
 
         Raises:
@@ -113,7 +113,7 @@ class Client:
             function=function,
             arguments=[control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()],
             workers=workers,
-            accumulation=accumulation,
+            progress=progress,
             **(checkpointing.fields() if checkpointing is not None else {}),
         )
         answer = translated(lambda: self._jobs.Submit(request))

@@ -103,7 +103,8 @@ class JobStatus:
         in_flight_bytes: What was sent and has not arrived.
         waiting_workers: Workers whose sources wait because too much is undelivered.
         data_bytes: What workers sent each other.
-        progress_bytes: What of progress updates workers sent each other.
+        progress_bytes: What of progress updates workers sent each other, or to and from the coordinator.
+        progress_updates: How many there were in it.
         probes: For each probe the first epoch that is not complete there; None when all are.
         outputs: The names of the job's outputs.
         inputs: The names of its hand-fed inputs.
@@ -121,6 +122,7 @@ class JobStatus:
     waiting_workers: int
     data_bytes: int
     progress_bytes: int
+    progress_updates: int
     probes: dict[str, int | None]
     outputs: list[str]
     inputs: list[str]
@@ -168,6 +170,7 @@ def status_of(view: jobs_pb2.JobView) -> JobStatus:
         waiting_workers=sum(worker.waiting_for_credit for worker in view.workers),
         data_bytes=sum(worker.data_bytes for worker in view.workers),
         progress_bytes=sum(worker.progress_bytes for worker in view.workers),
+        progress_updates=sum(worker.progress_updates for worker in view.workers),
         probes=_probes(view, known),
         outputs=[output.name for output in view.outputs],
         inputs=list(view.inputs),

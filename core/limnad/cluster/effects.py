@@ -1,12 +1,20 @@
 """What a worker wants done: its shell does it and decides nothing."""
 
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
 
-from limnad.timely.snapshot import PartitionKey, Snapshot
-from limnad.timely.source import Cut
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
+
+if TYPE_CHECKING:
+    from limnad.timely.snapshot import PartitionKey, Snapshot
+    from limnad.timely.source import Cut
+
+COORDINATOR = -1
+"""The coordinator's number where workers have theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +38,12 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One batch of progress updates, the same to every peer.
+    """One batch of progress updates: the same to every peer, or with a coordinator to it alone, and from it to all.
 
     Attributes:
-        sequence: 0, 1, 2, ... on each progress stream of this worker; number 0 holds the initial counts.
+        sequence: 0, 1, 2, ... on each progress stream of the sender; number 0 holds the initial counts.
         updates: Applied as a whole.
-        epochs: How many epochs this worker's inputs have opened so far.
+        epochs: How many epochs the sender knows that inputs have opened so far.
     """
 
     sequence: int
@@ -142,5 +150,48 @@ class LinkError(Exception):
     """
 
     def __init__(self, peer: int, stream: str, expected: int, got: int) -> None:
-        super().__init__(f"the {stream} stream from worker {peer} lost messages {expected} to {got - 1}")
+        super().__init__(f"the {stream} stream from {member(peer)} lost messages {expected} to {got - 1}")
         self.peer = peer
+
+
+def member(number: int) -> str:
+    """What a member of a generation is called."""
+    return "the coordinator" if number == COORDINATOR else f"worker {number}"
+
+
+def is_next(counters: dict[int, int], sender: int, sequence: int, stream: str) -> bool:
+    """Whether a message is the next one of its sender, which is counted then; False if it has come before.
+
+    Raises:
+        LinkError: One or more before it are missing.
+    """
+    expected = counters[sender]
+    if sequence < expected:
+        return False
+    if sequence > expected:
+        raise LinkError(sender, stream, expected, sequence)
+    counters[sender] = expected + 1
+    return True
+
+
+def flatten(updates: Iterable[Update]) -> list[int]:
+    """Updates as they stand in a `ProgressBatch`: location, number of coordinates, coordinates, delta.
+
+    >>> unflatten(flatten([(3, (1, 0), -1)]))
+    [(3, (1, 0), -1)]
+    """
+    flat: list[int] = []
+    for location, time, delta in updates:
+        flat += (location, len(time), *time, delta)
+    return flat
+
+
+def unflatten(flat: Sequence[int]) -> list[Update]:
+    """What `flatten` was given."""
+    updates: list[Update] = []
+    place = 0
+    while place < len(flat):
+        end = place + 2 + flat[place + 1]
+        updates.append((flat[place], tuple(flat[place + 2 : end]), flat[end]))
+        place = end + 1
+    return updates

@@ -4,12 +4,16 @@ The leader is told what its engines say and what became of their processes; it a
 and which of them to end. The way of a run:
 
     event                   STARTING                              RUNNING
-    Attached(w)             all attached: Prepare to all          refused
-    Built(w)                all built and equal: Start to all,    refused
-                            -> RUNNING
+    Attached(w)             all attached: Prepare to all, and     refused
+                            Assign where there is a coordinator
+    Built(w), Assigned(c)   all built and equal, and assigned:    refused
+                            Start to all, -> RUNNING
     Finished(w)             refused                               all finished: Stop to all, -> FINISHED; with a store,
-                                                                  first a last checkpoint: Conclude, then Concluded
+                                                                  first a last checkpoint: Conclude
+    Concluded(w)            refused                               all: Stop to all, -> FINISHED
     Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself)
+    Failed(w), Exited(w)    -> FAILED (for a broken link: after its cause was given time to show itself); w may be the
+                            coordinator
     Cancel                  -> CANCELLED                          -> CANCELLED
 
 When a process dies, its peers report broken links, often sooner than its death is known. Such a report is therefore
@@ -19,6 +23,7 @@ held back for `BLAME_S` seconds: if in that time a process exits or fails by its
 from dataclasses import dataclass, field
 from enum import Enum
 
+from limnad.cluster.effects import COORDINATOR, member
 from limnad.timely.progress import Accumulation
 
 BLAME_S = 2.0
@@ -56,6 +61,21 @@ class Built:
     fingerprint: str
     stages: tuple[str, ...]
     graph: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appointed:
+    """A coordinator: where it is reached, and which process it is."""
+
+    address: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A coordinator has taken the generation, and none but this one may sum for it."""
+
+    coordinator: Appointed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +124,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """An engine's process is gone; ``how`` says in words how it ended."""
+    """The process of an engine or the coordinator is gone; ``how`` says in words how it ended."""
 
     worker: int
     how: str
@@ -122,10 +142,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The last checkpoint is durable."""
+    """The last checkpoint is durable, and a worker's sinks have shown all that it covers."""
+
+    worker: int
 
 
-Event = Attached | Built | Finished | Failed | Exited | Cancel | Tick | Concluded
+Event = Attached | Built | Assigned | Finished | Failed | Exited | Cancel | Tick | Concluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +158,18 @@ class SendPrepare:
 
 
 @dataclass(frozen=True, slots=True)
+class Assign:
+    """Assign the generation to a coordinator."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendStart:
-    """Tell an engine to connect to the members, by worker, and to run."""
+    """Tell an engine to connect to the members, by worker, and to the coordinator, if there is one, and to run."""
 
     worker: int
     members: tuple[str, ...]
     accumulation: Accumulation
+    coordinator: Appointed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +198,7 @@ class Conclude:
     """All have finished: make a last checkpoint, so that what they have done is shown and never done again."""
 
 
-Effect = SendPrepare | SendStart | SendStop | Kill | Changed | Conclude
+Effect = SendPrepare | Assign | SendStart | SendStop | Kill | Changed | Conclude
 
 
 @dataclass
@@ -196,7 +224,9 @@ class Run:
     failure: Failure | None = None
     _addresses: dict[int, str] = field(default_factory=dict)
     _built: dict[int, Built] = field(default_factory=dict)
+    _coordinator: Appointed | None = None
     _finished: set[int] = field(default_factory=set)
+    _concluded: set[int] = field(default_factory=set)
     _gone: set[int] = field(default_factory=set)
     _suspected: Failure | None = None
     _suspected_since_s: float = 0.0
@@ -211,14 +241,13 @@ class Run:
         if self.state.ended or self._refuses(event):
             return []
         match event:
-            case Attached(worker, address):
-                return self._attached(worker, address)
-            case Built():
-                return self._build(event)
+            case Attached() | Built() | Assigned():
+                return self._gather(event)
             case Finished(worker):
                 return self._finish(worker)
-            case Concluded():
-                return self._stop()
+            case Concluded(worker):
+                self._concluded.add(worker)
+                return self._stop() if len(self._concluded) == self.workers else []
             case Failed(worker, failure):
                 return self._failed(worker, failure, now_s)
             case Exited(worker, how):
@@ -231,15 +260,26 @@ class Run:
 
     def _refuses(self, event: Event) -> bool:
         """Whether the table above has no place for the event in this state: nothing comes of it."""
-        if isinstance(event, Finished):
+        if isinstance(event, (Finished, Concluded)):
             return self.state is not State.RUNNING
-        return isinstance(event, (Attached, Built)) and self.state is not State.STARTING
+        return isinstance(event, (Attached, Built, Assigned)) and self.state is not State.STARTING
+
+    def _gather(self, event: Attached | Built | Assigned) -> list[Effect]:
+        match event:
+            case Attached(worker, address):
+                return self._attached(worker, address)
+            case Built():
+                return self._build(event)
+            case Assigned(coordinator):
+                self._coordinator = coordinator
+                return self._start()
 
     def _attached(self, worker: int, address: str) -> list[Effect]:
         self._addresses[worker] = address
         if len(self._addresses) < self.workers:
             return []
-        return [SendPrepare(each) for each in range(self.workers)]
+        prepare: list[Effect] = [SendPrepare(each) for each in range(self.workers)]
+        return [*prepare, Assign()] if self.accumulation.at_coordinator else prepare
 
     def _build(self, built: Built) -> list[Effect]:
         self._built[built.worker] = built
@@ -251,9 +291,15 @@ class Run:
                 return self._end(State.FAILED, _disagreement(first, other))
         if self.graph is not None and first.graph != self.graph:
             return self._end(State.FAILED, _changed(self.stages, first))
+        return self._start()
+
+    def _start(self) -> list[Effect]:
+        assigned = self._coordinator is not None or not self.accumulation.at_coordinator
+        if len(self._built) < self.workers or not assigned:
+            return []
         members = tuple(self._addresses[worker] for worker in range(self.workers))
         self.state = State.RUNNING
-        starts = [SendStart(worker, members, self.accumulation) for worker in range(self.workers)]
+        starts = [SendStart(each, members, self.accumulation, self._coordinator) for each in range(self.workers)]
         return [*starts, Changed(State.RUNNING)]
 
     def _finish(self, worker: int) -> list[Effect]:
@@ -286,8 +332,8 @@ class Run:
         while_doing = {State.STARTING: "while the job was starting", State.RUNNING: "while the job was running"}
         return Failure(
             Fault.PROCESS,
-            f"worker {worker} died {while_doing[self.state]}: its process {how}.",
-            worker,
+            f"{member(worker)} died {while_doing[self.state]}: its process {how}.",
+            None if worker == COORDINATOR else worker,
         )
 
 

@@ -13,7 +13,19 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
-from limnad.cluster.effects import Ack, Captured, Data, Effect, Halt, LinkError, LogCut, Marker, Progress, Publish
+from limnad.cluster.effects import (
+    COORDINATOR,
+    Ack,
+    Captured,
+    Data,
+    Effect,
+    Halt,
+    LogCut,
+    Marker,
+    Progress,
+    Publish,
+    is_next,
+)
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.counters import Stopwatch
@@ -40,6 +52,7 @@ class Worker:
         budget_bytes: See `backpressure`.
         clock_ns: Only for telling how long something took; nothing depends on it.
         generation: Which run of the job this is.
+        job: Which job: the same in all its generations, and no other job's.
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
     """
@@ -54,9 +67,11 @@ class Worker:
         budget_bytes: int = BUDGET_BYTES,
         clock_ns: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        job: str = "job",
         scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
     ) -> None:
+        self.job = job
         self.graph = graph
         self.generation = generation
         self.index = index
@@ -73,10 +88,14 @@ class Worker:
         self.waiting_for_credit = False
         self.waited = Stopwatch(clock_ns)
         self._effects: list[Effect] = []
-        self._silent = set(peers)
+        # Whose progress streams this worker hears. It never hears its own updates twice: it learns them as it sends
+        # them, or in the coordinator's sums.
+        tellers = [COORDINATOR] if accumulation.at_coordinator else peers
+        self._learns_by_sending = not accumulation.at_coordinator
+        self._silent = set(tellers)
         self._sent_data = dict.fromkeys(peers, 0)
         self._got_data = dict.fromkeys(peers, 0)
-        self._got_progress = dict.fromkeys(peers, 0)
+        self._got_progress = dict.fromkeys(tellers, 0)
         self._sent_progress = 0
         self._round: Timestamp | None = None
         self._halting = Halting(frozenset(peers))
@@ -95,6 +114,7 @@ class Worker:
             self._publish,
             clock_ns,
             self.generation,
+            self.job,
         )
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -115,6 +135,7 @@ class Worker:
         self._keeper = Keeper(self.graph, self.scheduler)
         if restored:
             self._keeper.restore(restored)
+        self._keeper.started()
         self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
         self._send_progress(self.buffer.take())
         self._check_all_heard()
@@ -133,7 +154,7 @@ class Worker:
                 self.scheduler.deliver(connector, time, batch)
 
     def progress_arrived(self, sender: int, message: Progress) -> None:
-        """A peer's progress updates. Those that have come before are dropped.
+        """Progress updates of a peer or the coordinator. Those that have come before are dropped.
 
         Raises:
             LinkError: One or more before them are missing.
@@ -352,10 +373,11 @@ class Worker:
 
     def _send_progress(self, updates: list[Update]) -> None:
         epochs = self.scheduler.epochs_opened
-        if self.workers > 1:
+        if self._got_progress:
             self._effects.append(Progress(self._sent_progress, updates, epochs))
         self._sent_progress += 1
-        self._learn(updates, epochs)
+        if self._learns_by_sending:
+            self._learn(updates, epochs)
 
     def _publish(self, output: str, epoch: int, batch: Any) -> None:
         self._effects.append(Publish(output, epoch, batch))
@@ -371,13 +393,7 @@ class Worker:
             self.scheduler.notifying = True
 
     def _is_next(self, counters: dict[int, int], sender: int, sequence: int, stream: str) -> bool:
-        expected = counters[sender]
-        if sequence < expected:
-            return False
-        if sequence > expected:
-            raise LinkError(sender, stream, expected, sequence)
-        counters[sender] = expected + 1
-        return True
+        return is_next(counters, sender, sequence, stream)
 
 
 def input_stages(graph: LogicalGraph) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which epoch a row of a file belongs to."""
+"""Which epoch a row belongs to."""
 
 from __future__ import annotations
 
@@ -13,32 +13,41 @@ class EpochRule:
 
     Attributes:
         size_bytes: An epoch for each so many bytes of a partition; 0: not by size.
+        rows: An epoch for each so many rows of a partition; 0: not by rows.
         by_file: An epoch for each file, in sorted order.
         seconds: An epoch for each so many seconds in which rows were read; 0: not by time.
         clock: Seconds; for tests.
     """
 
     size_bytes: int = 0
+    rows: int = 0
     by_file: bool = False
     seconds: float = 0.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
-    def epoch(self, file_number: int, bytes_before: int, current: int, opened_s: float) -> int:
-        """The epoch of rows in the file of that number that so many bytes of the partition come before.
+    def epoch(self, file_number: int, before: int, current: int, opened_s: float) -> int:
+        """The epoch of rows in the file of that number that so many bytes (or rows) of the partition come before.
 
         Args:
             file_number: In the sorted list of all files.
-            bytes_before: Of the same partition.
+            before: Of the same partition: bytes of a file, rows of a stream.
             current: The partition's open epoch.
             opened_s: When the reader was opened.
         """
-        if self.size_bytes:
-            return bytes_before // self.size_bytes
+        if each := self.size_bytes or self.rows:
+            return before // each
         if self.by_file:
             return file_number
         if self.seconds:
             return max(current, int((self.clock() - opened_s) / self.seconds))
         return 0
+
+
+def by_rows(rows: int) -> EpochRule:
+    """An epoch for each so many rows of a partition of a stream: a function of the position, so a replay repeats it."""
+    if rows < 1:
+        raise ValueError(f"an epoch needs at least 1 row, not {rows}")
+    return EpochRule(rows=rows)
 
 
 def by_size(size_bytes: int) -> EpochRule:

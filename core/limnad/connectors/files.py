@@ -69,6 +69,8 @@ class LineFiles:
         for name, value in (("splits", splits), ("batch_bytes", batch_bytes)):
             if value < 1:
                 raise InputError(f"{name} is at least 1, not {value}")
+        if epochs is not None and epochs.rows:
+            raise InputError("files are cut by bytes, not by rows: use by_size(), by_file() or by_time()")
         if follow and epochs is not None and epochs.by_file:
             raise InputError("a file that is followed never ends, nor would its epoch: use by_time(), not by_file()")
         self.files = find_files(paths, suffixes)

@@ -66,3 +66,17 @@ class GeneratorOptions(TypedDict, total=False):
     partitions: int
     seed: int
     rows_per_s: float | None
+
+
+class StreamOptions(TypedDict, total=False):
+    """See `limnad.connectors.redis_streams.RedisStreams`."""
+
+    epochs: EpochRule | None
+    batch_rows: int
+    follow: bool
+
+
+class TopicOptions(StreamOptions, total=False):
+    """See `limnad.connectors.kafka.KafkaTopic`."""
+
+    options: Mapping[str, str | int | float | bool] | None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
+from limnad.connectors.exactly_once import Delivery, Sink, Target
+from limnad.errors import JobError
 from limnad.stream.operators.sinks import Output, Subscription
 from limnad.stream.operators.transform import Concat, Inspect, Step, Steps, Swallow, Transform
 from limnad.stream.partitions import Broadcast, ToWorker
@@ -136,6 +139,78 @@ class Stream:
         empty = self._empty()
         self.to_worker(0)._then(f"output {name}", lambda: Output(empty, name), outputs=0)
 
+    def to_sink(self, name: str, make_target: Callable[[], Target], *, delivery: Delivery = "eager") -> None:
+        """Writes every epoch's rows to a target of one's own, each worker those that it has.
+
+        Args:
+            name: The sink's name: for pictures, and for finding again what it has staged.
+            make_target: Called for each worker; see `limnad.connectors.Target`.
+            delivery: ``"eager"``: an epoch is shown when it is complete, and after a restart perhaps again under the
+                same number; ``"committed"``: when a durable checkpoint covers it, exactly once.
+
+        Raises:
+            GraphError: The stream is in a loop, or the job has another sink of that name.
+            JobError: There is no such delivery.
+        """
+        self._check_outside_loops("write")
+        if delivery not in get_args(Delivery):
+            raise JobError(f"delivery is 'eager' or 'committed', not {delivery!r}")
+        make_target()  # What is wrong with it is wrong here, where the user's line is.
+        self.flow.add_sink(name, committed=delivery == "committed")
+        empty = self._empty()
+        self._then(name, lambda: Sink(empty, make_target, delivery), outputs=0)
+
+    def write_redis(self, url: str, stream: str, *, maxlen: int | None = None, delivery: Delivery = "eager") -> None:
+        """Appends every epoch's rows to a Redis Stream, with their epoch in the field ``_epoch``.
+
+        Args:
+            url: Of the Redis.
+            stream: The stream's key. A row's columns are an entry's fields, a record is JSON in the field ``value``.
+            maxlen: About how many entries the stream keeps; None: all.
+            delivery: See `to_sink`.
+
+        Raises:
+            GraphError: The stream is in a loop, or another sink of the job writes there.
+            JobError: The URL or a column makes no sense, or ``limnad[redis]`` is not installed.
+        """
+        module, empty = extra("redis", "limnad.connectors.redis_streams"), self._empty()
+        schema = getattr(empty, "schema", None)
+        self.to_sink(
+            f"write redis {stream}", lambda: module.RedisTarget(url, stream, schema, maxlen), delivery=delivery
+        )
+
+    def write_kafka(
+        self,
+        servers: str,
+        topic: str,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "eager",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Sends every epoch's rows to a Kafka topic as JSON, in transactions, with their epoch in the header ``epoch``.
+
+        Args:
+            servers: ``"HOST:PORT,..."``.
+            topic: Its name; it exists. Consumers read it with ``isolation.level=read_committed``.
+            key: The column (of records: the field) whose text is the message's key.
+            delivery: See `to_sink`.
+            options: librdkafka's own.
+
+        Raises:
+            GraphError: The stream is in a loop, or another sink of the job writes there.
+            JobError: There is no such column, or ``limnad[kafka]`` is not installed.
+        """
+        module, empty = extra("kafka", "limnad.connectors.kafka"), self._empty()
+        records = isinstance(empty, list)
+        if key is not None and not records and key not in empty.columns:
+            raise JobError(f"there is no column {key!r} to be the key; there are {', '.join(empty.columns)}")
+        self.to_sink(
+            f"write kafka {topic}",
+            lambda: module.KafkaTarget(servers, topic, key, records=records, options=options),
+            delivery=delivery,
+        )
+
     def _check_outside_loops(self, deed: str) -> None:
         if self.context is not None:
             raise GraphError(
@@ -187,6 +262,18 @@ class Probe:
         wanted = (time,) if isinstance(time, int) else time
         frontier = self._frontier(self.name)
         return frontier is not None and not any(less_equal(element, wanted) for element in frontier)
+
+
+def extra(name: str, module: str) -> Any:
+    """A module that needs packages which are installed on demand.
+
+    Raises:
+        JobError: They are not.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise JobError(f"this needs a package that is not installed: pip install 'limnad[{name}]'") from error
 
 
 def check_callable(what: str, value: object) -> None:

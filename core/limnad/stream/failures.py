@@ -6,7 +6,7 @@ import traceback
 from functools import cache
 from importlib.util import find_spec
 
-from limnad.errors import InputError, JobError, JobFailed
+from limnad.errors import InputError, JobError, JobFailed, LimnadError
 
 
 def undescribed(error: BaseException) -> JobFailed:
@@ -19,7 +19,7 @@ def undescribed(error: BaseException) -> JobFailed:
 def brief(error: BaseException) -> str:
     """An error in one paragraph; ours have one already."""
     text = str(error).strip()
-    if isinstance(error, (JobError, InputError)):
+    if isinstance(error, LimnadError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

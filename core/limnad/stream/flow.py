@@ -20,11 +20,13 @@ from limnad.connectors.options import (
     OnError,
     ParquetOptions,
     SchemaLike,
+    StreamOptions,
     TextOptions,
+    TopicOptions,
 )
 from limnad.connectors.splits import Paths
 from limnad.connectors.tabular import CsvFiles, NdjsonFiles, ParquetFiles
-from limnad.stream.base import Probe, Stream, contexts_of
+from limnad.stream.base import Probe, Stream, contexts_of, extra
 from limnad.stream.frames import FrameStream
 from limnad.stream.fusion import fuse
 from limnad.stream.loop import Loop
@@ -43,12 +45,14 @@ class BuiltFlow:
         sources: What feeds each input stage, by stage name.
         outputs: The names of its outputs.
         probes: Its probes.
+        committed: The names of the sinks that show only what a durable checkpoint covers.
     """
 
     graph: LogicalGraph
     sources: Mapping[str, Source]
     outputs: Sequence[str]
     probes: Sequence[Probe]
+    committed: Sequence[str] = ()
 
     @property
     def hand_fed(self) -> list[str]:
@@ -78,6 +82,7 @@ class Flow:
         self.sources: dict[str, Source] = {}
         self._outputs: list[str] = []
         self._probes: list[Probe] = []
+        self._sinks: dict[str, bool] = {}
         self._loops: list[LoopContext] = []
 
     # -- inputs --------------------------------------------------------------------------------------------------------
@@ -191,6 +196,86 @@ class Flow:
     def _read_files(self, source: Any, name: str) -> FrameStream:
         schema: pl.Schema = source.schema
         return self.read(source, self.unique(name), schema)
+
+    @overload
+    def read_redis(
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: None = None,
+        *,
+        name: str = "redis",
+        **options: Unpack[StreamOptions],
+    ) -> RecordStream[Any]: ...
+    @overload
+    def read_redis(
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: SchemaLike,
+        *,
+        name: str = "redis",
+        **options: Unpack[StreamOptions],
+    ) -> FrameStream: ...
+    def read_redis(
+        self,
+        url: str,
+        streams: str | Sequence[str],
+        schema: SchemaLike | None = None,
+        *,
+        name: str = "redis",
+        **options: Unpack[StreamOptions],
+    ) -> RecordStream[Any] | FrameStream:
+        """Entries of Redis Streams. Options: see `limnad.connectors.redis_streams.RedisStreams`.
+
+        Args:
+            url: Of the Redis.
+            streams: The streams' keys.
+            schema: Fields and types: then rows are frames; without, dicts of texts.
+            name: The input's name.
+            options: ``epochs``, ``batch_rows``, ``follow``.
+
+        Raises:
+            JobError: The URL or the schema makes no sense, or ``limnad[redis]`` is not installed.
+        """
+        RedisStreams = extra("redis", "limnad.connectors.redis_streams").RedisStreams  # noqa: N806 - it is a class
+        fixed = None if schema is None else pl.Schema(schema)
+        return self.read(RedisStreams(url, streams, schema=fixed, **options), self.unique(name), fixed)
+
+    @overload
+    def read_kafka(
+        self, servers: str, topic: str, schema: None = None, *, name: str = "kafka", **options: Unpack[TopicOptions]
+    ) -> RecordStream[Any]: ...
+    @overload
+    def read_kafka(
+        self, servers: str, topic: str, schema: SchemaLike, *, name: str = "kafka", **options: Unpack[TopicOptions]
+    ) -> FrameStream: ...
+    def read_kafka(
+        self,
+        servers: str,
+        topic: str,
+        schema: SchemaLike | None = None,
+        *,
+        name: str = "kafka",
+        **options: Unpack[TopicOptions],
+    ) -> RecordStream[Any] | FrameStream:
+        """Messages of a Kafka topic. Options: see `limnad.connectors.kafka.KafkaTopic`.
+
+        Args:
+            servers: ``"HOST:PORT,..."``.
+            topic: Its name.
+            schema: Columns and types of JSON objects, then rows are frames; without, dicts of ``key`` and ``value``.
+            name: The input's name.
+            options: ``epochs``, ``batch_rows``, ``follow``, and librdkafka's own as ``options``.
+
+        Raises:
+            InputError: There is no such topic.
+            ClusterError: No broker answers.
+            JobError: ``limnad[kafka]`` is not installed.
+        """
+        KafkaTopic = extra("kafka", "limnad.connectors.kafka").KafkaTopic  # noqa: N806 - it is a class
+        fixed = None if schema is None else pl.Schema(schema)
+        return self.read(KafkaTopic(servers, topic, schema=fixed, **options), self.unique(name), fixed)
 
     def generate(
         self, make: Callable[..., pl.DataFrame], *, name: str = "generate", **options: Unpack[GeneratorOptions]
@@ -321,6 +406,12 @@ class Flow:
             raise GraphError(f"two outputs are named {name!r}: give one of them another name")
         self._outputs.append(name)
 
+    def add_sink(self, name: str, *, committed: bool) -> None:
+        """Registers a sink's name, and whether it shows only what a durable checkpoint covers."""
+        if name in self._sinks:
+            raise GraphError(f"two sinks of the job are named {name!r}: let one stream, a.concat(b), write there")
+        self._sinks[name] = committed
+
     def add_probe(self, stage: Stage) -> Probe:
         """Registers a probe."""
         probe = Probe(stage.name)
@@ -337,7 +428,8 @@ class Flow:
             raise GraphError("the flow is empty: give it an input, and something that listens to it")
         self.builder.build()
         graph = fuse(self.builder).build()
-        return BuiltFlow(graph, dict(self.sources), tuple(self._outputs), tuple(self._probes))
+        committed = tuple(name for name, waits in self._sinks.items() if waits)
+        return BuiltFlow(graph, dict(self.sources), tuple(self._outputs), tuple(self._probes), committed)
 
 
 def _first_free(name: str, taken: set[str]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import normpath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
 import polars.selectors as cs
 
+from limnad.connectors.exactly_once import Delivery
 from limnad.connectors.options import SchemaLike
 from limnad.stream.aggregates import plan
 from limnad.stream.base import Stream, check_callable
@@ -18,7 +20,7 @@ from limnad.stream.partitions import ByColumns
 from limnad.timely.graph import GraphError, Stage
 
 if TYPE_CHECKING:
-    from limnad.connectors.sinks import FileFormat
+    from limnad.connectors.file_sink import FileFormat
     from limnad.stream.records import RecordStream
 
 IntoExpr: TypeAlias = str | pl.Expr
@@ -227,25 +229,36 @@ class FrameStream(Stream):
         stage = self._transform("to_records", lambda frame: frame.rows(named=named))
         return RecordStream(self.flow, stage)
 
-    def write(self, path: str, format: FileFormat) -> None:
-        """Writes every epoch's rows below a directory. See `limnad.connectors.FileSink`."""
-        from limnad.connectors.sinks import FileSink
+    def write(self, path: str, format: FileFormat, *, delivery: Delivery = "eager") -> None:
+        """Writes every epoch's rows below a directory: ``epoch=00000003/part-<worker>-<generation>.<format>``.
 
-        self._check_outside_loops("write")
-        empty = self._empty()
-        self._then(f"write {path}", lambda: FileSink(empty, path, format), outputs=0)
+        A file appears whole or not at all, and its rows are in no other file, whatever was killed.
 
-    def write_csv(self, path: str) -> None:
-        """Writes CSV files below a directory, one an epoch and worker."""
-        self.write(path, "csv")
+        Args:
+            path: The directory; it must not hold the files of another run. `limnad run --resume` goes on in it.
+            format: ``"csv"``, ``"ndjson"`` or ``"parquet"``.
+            delivery: ``"eager"`` shows an epoch when it is complete; a restart takes away what no checkpoint covers,
+                and writes it again. ``"committed"`` shows it when a durable checkpoint covers it, for good.
 
-    def write_ndjson(self, path: str) -> None:
-        """Writes files of JSON lines below a directory, one an epoch and worker."""
-        self.write(path, "ndjson")
+        Raises:
+            GraphError: The stream is in a loop, or another sink of the job writes there.
+            JobError: There is no such format.
+        """
+        from limnad.connectors.file_sink import FileTarget
 
-    def write_parquet(self, path: str) -> None:
-        """Writes Parquet files below a directory, one an epoch and worker."""
-        self.write(path, "parquet")
+        self.to_sink(f"write {normpath(path)}", lambda: FileTarget(path, format), delivery=delivery)
+
+    def write_csv(self, path: str, *, delivery: Delivery = "eager") -> None:
+        """Writes CSV files below a directory, one an epoch and worker. See `write`."""
+        self.write(path, "csv", delivery=delivery)
+
+    def write_ndjson(self, path: str, *, delivery: Delivery = "eager") -> None:
+        """Writes files of JSON lines below a directory, one an epoch and worker. See `write`."""
+        self.write(path, "ndjson", delivery=delivery)
+
+    def write_parquet(self, path: str, *, delivery: Delivery = "eager") -> None:
+        """Writes Parquet files below a directory, one an epoch and worker. See `write`."""
+        self.write(path, "parquet", delivery=delivery)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
+from os.path import normpath
 from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
+from limnad.connectors.exactly_once import Delivery
 from limnad.connectors.options import SchemaLike
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.frames import FrameStream
@@ -149,12 +151,11 @@ class RecordStream(Stream, Generic[T]):
 
         return FrameStream(self.flow, self._transform("to_frames", convert), schema=fixed)
 
-    def write_ndjson(self, path: str) -> None:
-        """Writes files of JSON lines below a directory, one an epoch and worker."""
-        from limnad.connectors.sinks import FileSink
+    def write_ndjson(self, path: str, *, delivery: Delivery = "eager") -> None:
+        """Writes files of JSON lines below a directory, one an epoch and worker. See `FrameStream.write`."""
+        from limnad.connectors.file_sink import FileTarget
 
-        self._check_outside_loops("write")
-        self._then(f"write {path}", lambda: FileSink([], path, "ndjson"), outputs=0)
+        self.to_sink(f"write {normpath(path)}", lambda: FileTarget(path, "ndjson", records=True), delivery=delivery)
 
 
 @dataclass(frozen=True, eq=False)

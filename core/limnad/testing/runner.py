@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limnad.cluster.coordinator import Coordinator
 from limnad.cluster.worker import Worker
 from limnad.connectors.lists import ListSource
 from limnad.stream.flow import BuiltFlow, Flow
@@ -94,6 +95,7 @@ def simulate(
     check: bool = True,
     make_worker: type[Worker] = Worker,
     make_simulation: type[Simulation] = Simulation,
+    make_coordinator: Callable[[str], Coordinator] = Coordinator,
     **arguments: Any,
 ) -> tuple[Simulation, Trace]:
     """Like `run`, but does not run: for tests that look at the cluster between two ticks."""
@@ -107,6 +109,7 @@ def simulate(
         accumulation,
         make_worker=make_worker,
         check=check,
+        make_coordinator=make_coordinator,
     )
     trace = Trace()
     for worker in simulation.workers:

@@ -8,13 +8,15 @@ At each tick the invariants of the progress protocol are checked (`Invariants`),
 and then, and again in the same way when it is run again.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from limnad.cluster.effects import Ack, Data, Effect, Progress, Publish
+from limnad.cluster.coordinator import Accumulator, Coordinator, Refused, Ticket
+from limnad.cluster.effects import COORDINATOR, Ack, Data, Effect, Progress, Publish
 from limnad.cluster.worker import Worker
 from limnad.testing.invariants import Invariants, RecordingBuffer
 from limnad.timely.graph import LogicalGraph
@@ -23,6 +25,9 @@ from limnad.timely.source import Source
 
 LinkName = tuple[int, int, str]
 """``(sender, receiver, stream)``."""
+
+JOB = "job"
+"""What the job is called."""
 
 
 class SimulationError(AssertionError):
@@ -49,6 +54,9 @@ class Simulation:
         make_worker: The worker machine's class; tests put mutants here.
         check: Whether to check the invariants at each tick.
         duplicates: Whether links may deliver a message twice.
+        make_coordinator: Makes the coordinator, where the mode has one, from its identity.
+        generation: Which run of the job this is.
+        job: Which job; empty: one of its own, for whoever runs a job twice runs two jobs.
     """
 
     def __init__(
@@ -61,11 +69,16 @@ class Simulation:
         make_worker: type[Worker] = Worker,
         check: bool = True,
         duplicates: bool = True,
+        make_coordinator: Callable[[str], Coordinator] = Coordinator,
+        generation: int = 1,
+        job: str = "",
     ) -> None:
         self.seed = seed
+        self.generation = generation
         self.tick = 0
         self.published: dict[str, dict[int, Any]] = {}
         self.accumulation = accumulation
+        self.job = job or secrets.token_hex(8)
         self._graph = graph
         self._sources = sources
         self.workers = [self.make(make_worker, index, workers) for index in range(workers)]
@@ -75,6 +88,11 @@ class Simulation:
         self._slow = self._random.choice([0.0, 0.0, 0.5, 0.9])
         self._slow_links: set[LinkName] = set()
         self._idle: set[int] = set()
+        self._make_coordinator = make_coordinator
+        self.streams: dict[int, Accumulator] = {}
+        self._sending: list[Accumulator] = []
+        if accumulation.at_coordinator:
+            self.appoint()
         self.invariants = Invariants(self.workers, self.in_flight_to) if check else None
         if self.invariants is not None:
             for worker in self.workers:
@@ -85,7 +103,31 @@ class Simulation:
 
     def make(self, make_worker: type[Worker], index: int, workers: int) -> Worker:
         """Makes one worker."""
-        return make_worker(self._graph, index, workers, self._sources(), self.accumulation)
+        return make_worker(
+            self._graph,
+            index,
+            workers,
+            self._sources(),
+            self.accumulation,
+            generation=self.generation,
+            job=self.job,
+        )
+
+    def appoint(self) -> None:
+        """Starts a coordinator, assigns the generation to it, and opens all workers' streams to it."""
+        coordinator = self._make_coordinator("the coordinator")
+        coordinator.assign(JOB, self.generation, len(self.workers))
+        for worker in self.workers:
+            self.connect(worker, coordinator, coordinator.identity)
+
+    def connect(self, worker: Worker, coordinator: Coordinator, named: str) -> bool:
+        """A worker opens its stream to a coordinator, which may be another one than it was told; False if refused."""
+        try:
+            accumulator = coordinator.attach(Ticket(named, JOB, self.generation, worker.index))
+        except Refused:
+            return False
+        self.streams[worker.index] = accumulator
+        return True
 
     def begin(self, worker: Worker) -> None:
         """Starts it."""
@@ -109,7 +151,8 @@ class Simulation:
     @property
     def settled(self) -> bool:
         """Whether nothing can happen any more: no message on a link, and every worker idle."""
-        return len(self._idle) == len(self.workers) and not any(link.waiting for link in self.links.values())
+        moving = self._sending or any(link.waiting for link in self.links.values())
+        return len(self._idle) == len(self.workers) and not moving
 
     def advance(self) -> None:
         """One tick."""
@@ -125,13 +168,15 @@ class Simulation:
         else:
             self._deliver(choice)
         if self.invariants is not None:
-            self._check(self.invariants.check, choice if isinstance(choice, int) else choice[1])
+            acted = choice if isinstance(choice, int) else choice[1]
+            self._check(self.invariants.check, 0 if acted == COORDINATOR else acted)
 
     def choices(self) -> list[int | LinkName | Callable[[], None]]:
         """What can happen next: a worker's step, a link's oldest message, or something else to be called."""
         workers = [worker.index for worker in self.workers if worker.index not in self._idle]
         full = [name for name, link in self.links.items() if link.waiting]
-        return [*workers, *([name for name in full if name not in self._slow_links] or full)]
+        sends = [self._sent] if self._sending else []
+        return [*workers, *sends, *([name for name in full if name not in self._slow_links] or full)]
 
     def _check(self, check: Callable[..., None], *arguments: int) -> None:
         try:
@@ -159,11 +204,15 @@ class Simulation:
             case Ack():
                 self.send((sender, effect.peer, "ack"), effect)
             case Progress():
-                for worker in self.workers:
-                    if worker.index != sender:
-                        self.send((sender, worker.index, "progress"), effect)
+                for receiver in self._told_by(sender):
+                    self.send((sender, receiver, "progress"), effect)
             case Publish(output, epoch, batch):
                 self.published.setdefault(output, {})[epoch] = batch
+
+    def _told_by(self, sender: int) -> list[int]:
+        if self.accumulation.at_coordinator and sender != COORDINATOR:
+            return [COORDINATOR] if sender in self.streams else []
+        return [worker.index for worker in self.workers if worker.index != sender]
 
     def send(self, name: LinkName, message: Any) -> None:
         """Puts a message at the end of a link."""
@@ -176,9 +225,26 @@ class Simulation:
         else:
             message = link.last = self.pick(name, link)
         sender, receiver, _ = name
+        if receiver == COORDINATOR:
+            accumulator = self.streams[sender]
+            self._broadcast(accumulator, accumulator.arrived(sender, message))
+            return
         self.receive(self.workers[receiver], sender, message)
         self._idle.discard(receiver)
         self._collect(self.workers[receiver])
+
+    def _broadcast(self, accumulator: Accumulator, message: Progress | None) -> None:
+        """What a coordinator wants to be sent goes to those who have a stream to it."""
+        if message is not None:
+            self._sending.append(accumulator)
+            for receiver, stream in self.streams.items():
+                if stream is accumulator:
+                    self.send((COORDINATOR, receiver, "progress"), message)
+
+    def _sent(self) -> None:
+        """A coordinator has sent its last message to all."""
+        accumulator = self._sending.pop(0)
+        self._broadcast(accumulator, accumulator.sent())
 
     def pick(self, name: LinkName, link: Link) -> Any:
         """Takes the message that is delivered next from a link."""
@@ -196,10 +262,12 @@ class Simulation:
                 worker.ack_arrived(sender, message)
 
     def in_flight_to(self, receiver: int) -> list[Progress]:
-        """The progress messages that have been sent to a worker and not arrived."""
-        return [
+        """The progress messages that have been sent to a worker and not arrived, by way of the coordinator too."""
+        flying = [
             message
             for (_, to, stream), link in self.links.items()
-            if to == receiver and stream == "progress"
+            if to in (receiver, COORDINATOR) and stream == "progress"
             for message in link.waiting
         ]
+        held = self.streams.get(receiver)
+        return flying if held is None else [*flying, Progress(0, held.held, 0)]

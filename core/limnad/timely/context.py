@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class Context:
     """What one vertex may do; checks each call against the capability of the running callback."""
 
-    __slots__ = ("_depth", "_scheduler", "_stage", "capabilities", "generation", "worker", "workers")
+    __slots__ = ("_depth", "_scheduler", "_stage", "capabilities", "generation", "job", "stage", "worker", "workers")
 
     def __init__(self, scheduler: Scheduler, stage: Stage) -> None:
         self.worker = scheduler.worker
         self.workers = scheduler.workers
         self.generation = scheduler.generation
+        self.job = scheduler.job
+        self.stage = stage.name
         self.capabilities: tuple[Timestamp, ...] | None = None
         self._scheduler = scheduler
         self._stage = stage

@@ -185,12 +185,12 @@ class FrameState(State):
                     f"the state {self.name!r} has the key {column!r} of type {self.schema[column]}, but was asked for "
                     f"keys with {keys.schema.get(column, 'no such column')}"
                 )
-        return SortedRows.of(keys.select(self.key), self.key).keys()
+        return SortedRows.of(keys[list(self.key)], self.key).keys()
 
     def _rows(self, rows: pl.DataFrame) -> SortedRows:
         if dict(rows.schema) != dict(self.schema):
             raise StateError(f"the state {self.name!r} holds rows of {self.schema}, and was given {rows.schema}")
-        return SortedRows.of(rows.select(self.schema.names()), self.key)
+        return SortedRows.of(rows[self.schema.names()], self.key)
 
     # -- runs and blocks -----------------------------------------------------------------------------------------------
 

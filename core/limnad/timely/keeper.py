@@ -105,6 +105,16 @@ class Keeper:
             for state in states.values():
                 state.forget()
 
+    def started(self) -> None:
+        """Tells the vertices that they have all that they will be given.
+
+        Raises:
+            VertexFailure: A vertex's `on_start` raised.
+        """
+        for stage, vertex, _ in self._vertices:
+            if type(vertex).on_start is not Vertex.on_start:
+                self._scheduler.outside_time(stage, "on_start", vertex.on_start)
+
     # -- giving back ---------------------------------------------------------------------------------------------------
 
     def restore(self, parts: Sequence[Part]) -> None:

@@ -16,11 +16,23 @@ from limnad.timely.tracker import Tracker, Update
 class Accumulation(Enum):
     """How progress updates are gathered before they are sent: the modes of the paper's figure 6c.
 
-    The global modes need a coordinator, which sums the updates of all workers and sends each sum to all.
+    In the global modes a coordinator sums the updates of all workers and sends each sum to all.
     """
 
     NONE = "none"
     LOCAL = "local"
+    GLOBAL = "global"
+    LOCAL_AND_GLOBAL = "local+global"
+
+    @property
+    def at_workers(self) -> bool:
+        """Whether a worker holds back what cannot move a frontier."""
+        return self in (Accumulation.LOCAL, Accumulation.LOCAL_AND_GLOBAL)
+
+    @property
+    def at_coordinator(self) -> bool:
+        """Whether there is a coordinator."""
+        return self in (Accumulation.GLOBAL, Accumulation.LOCAL_AND_GLOBAL)
 
 
 class ProgressBuffer:
@@ -67,19 +79,20 @@ class ProgressBuffer:
 class FlushPolicy:
     """Decides when the buffer goes; the safe ones are here, the unsafe ones in the mutation tests.
 
-    With `Accumulation.LOCAL` the buffer is held while every update in it lies behind another outstanding event of the
-    local view: nobody's frontier could move by it. It is tested again whenever buffer or view change. At each location
-    the minimal updates decide: what they are behind, later ones are behind too.
+    With accumulation at workers the buffer is held while every update in it lies behind another outstanding event of
+    the local view: nobody's frontier could move by it. It is tested again whenever buffer or view change. At each
+    location the minimal updates decide: what they are behind, later ones are behind too.
     """
 
-    __slots__ = ("_mode",)
+    __slots__ = ("_holds", "_mode")
 
     def __init__(self, mode: Accumulation) -> None:
         self._mode = mode
+        self._holds = mode.at_workers
 
     def batches(self, buffer: ProgressBuffer, view: Tracker) -> list[list[Update]]:
         """The batches to send now, in order; each is applied as a whole."""
-        if not buffer or (self._mode is Accumulation.LOCAL and self._all_behind(buffer, view)):
+        if not buffer or (self._holds and self._all_behind(buffer, view)):
             return []
         return [buffer.take()]
 

@@ -95,11 +95,13 @@ class Scheduler:
         publish: Callable[[str, int, Any], None],
         clock_ns: Callable[[], int],
         generation: int = 1,
+        job: str = "job",
     ) -> None:
         self.graph = graph
         self.worker = worker
         self.workers = workers
         self.generation = generation
+        self.job = job
         self.queued_bytes = 0
         self.buffered_bytes = 0
         self.counters = [StageCounters() for _ in graph.stages]

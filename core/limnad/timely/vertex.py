@@ -26,6 +26,8 @@ class VertexContext(Protocol):
     worker: int
     workers: int
     generation: int
+    job: str
+    stage: str
 
     def send(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.send_by`."""
@@ -66,6 +68,12 @@ class Vertex:
     def generation(self) -> int:
         """Which run of the job this is: it grows with every restart."""
         return self._context.generation
+
+    def on_start(self) -> None:
+        """Called once, behind `restore` if there is one, and before any other callback.
+
+        On no worker has an epoch become complete or a notification been given before it has been called on all.
+        """
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """A batch has arrived.

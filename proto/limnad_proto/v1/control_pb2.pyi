@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FromEngine(_message.Message):
-    __slots__ = ("hello", "built", "status", "output", "finished", "failed", "pushed", "stored", "not_stored")
+    __slots__ = ("hello", "built", "status", "output", "finished", "failed", "pushed", "stored", "not_stored", "released")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     BUILT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class FromEngine(_message.Message):
     PUSHED_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
     NOT_STORED_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     built: Built
     status: Status
@@ -27,7 +28,8 @@ class FromEngine(_message.Message):
     pushed: Pushed
     stored: Stored
     not_stored: NotStored
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., not_stored: _Optional[_Union[NotStored, _Mapping]] = ...) -> None: ...
+    released: Released
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., not_stored: _Optional[_Union[NotStored, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ...) -> None: ...
 
 class ToEngine(_message.Message):
     __slots__ = ("prepare", "start", "push", "stop", "begin_checkpoint", "abort_checkpoint", "checkpoint_committed")
@@ -58,7 +60,7 @@ class Hello(_message.Message):
     def __init__(self, token: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "traceparent")
+    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "traceparent", "identity")
     JOB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +72,7 @@ class Prepare(_message.Message):
     RESTORE_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     job: str
     generation: int
     path: str
@@ -81,7 +84,8 @@ class Prepare(_message.Message):
     restore: int
     worker: int
     traceparent: str
-    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    identity: str
+    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., traceparent: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class Argument(_message.Message):
     __slots__ = ("name", "value")
@@ -166,12 +170,22 @@ class OutputInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., printed: _Optional[bool] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("members", "accumulation")
+    __slots__ = ("members", "accumulation", "coordinator")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ACCUMULATION_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedScalarFieldContainer[str]
     accumulation: str
-    def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ...) -> None: ...
+    coordinator: Appointed
+    def __init__(self, members: _Optional[_Iterable[str]] = ..., accumulation: _Optional[str] = ..., coordinator: _Optional[_Union[Appointed, _Mapping]] = ...) -> None: ...
+
+class Appointed(_message.Message):
+    __slots__ = ("address", "identity")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    identity: str
+    def __init__(self, address: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("epoch", "queued_bytes", "in_flight_bytes", "waiting_for_credit", "stages", "progress_updates", "progress_bytes", "data_bytes", "probes", "frontiers_known", "waiting", "connectors", "epochs_opened", "measures")
@@ -306,20 +320,18 @@ class Finished(_message.Message):
     def __init__(self) -> None: ...
 
 class Failed(_message.Message):
-    __slots__ = ("summary", "traceback", "stage", "time", "fault", "peer")
+    __slots__ = ("summary", "traceback", "stage", "time", "fault")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
-    PEER_FIELD_NUMBER: _ClassVar[int]
     summary: str
     traceback: str
     stage: str
     time: _containers.RepeatedScalarFieldContainer[int]
     fault: str
-    peer: int
-    def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ..., peer: _Optional[int] = ...) -> None: ...
+    def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("input", "rows", "advance_to", "close", "request", "check", "offset")
@@ -419,6 +431,12 @@ class CheckpointPhases(_message.Message):
     commit_us: int
     total_us: int
     def __init__(self, stop_us: _Optional[int] = ..., markers_us: _Optional[int] = ..., references_us: _Optional[int] = ..., encode_us: _Optional[int] = ..., upload_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., commit_us: _Optional[int] = ..., total_us: _Optional[int] = ...) -> None: ...
+
+class Released(_message.Message):
+    __slots__ = ("checkpoint",)
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    def __init__(self, checkpoint: _Optional[int] = ...) -> None: ...
 
 class NotStored(_message.Message):
     __slots__ = ("checkpoint", "reason")

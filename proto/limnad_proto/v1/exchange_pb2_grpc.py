@@ -57,7 +57,7 @@ class ExchangeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Progress(self, request_iterator, context):
-        """Progress updates, and acknowledgements of batches.
+        """Progress updates, unless there is a coordinator, and acknowledgements of batches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class ExchangeStub:
     Data: _grpc.StreamUnaryMultiCallable[_exchange_pb2.DataBatch, _exchange_pb2.StreamEnd]
     """Batches. What has arrived is acknowledged on the Progress stream in the other direction."""
     Progress: _grpc.StreamUnaryMultiCallable[_exchange_pb2.ProgressMessage, _exchange_pb2.StreamEnd]
-    """Progress updates, and acknowledgements of batches."""
+    """Progress updates, unless there is a coordinator, and acknowledgements of batches."""
 
 @_typing.type_check_only
 class ExchangeAsyncStub(ExchangeStub):
@@ -47,7 +47,7 @@ class ExchangeAsyncStub(ExchangeStub):
     Data: _aio.StreamUnaryMultiCallable[_exchange_pb2.DataBatch, _exchange_pb2.StreamEnd]  # type: ignore[assignment]
     """Batches. What has arrived is acknowledged on the Progress stream in the other direction."""
     Progress: _aio.StreamUnaryMultiCallable[_exchange_pb2.ProgressMessage, _exchange_pb2.StreamEnd]  # type: ignore[assignment]
-    """Progress updates, and acknowledgements of batches."""
+    """Progress updates, unless there is a coordinator, and acknowledgements of batches."""
 
 class ExchangeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -64,6 +64,6 @@ class ExchangeServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_exchange_pb2.ProgressMessage],
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.StreamEnd, _abc.Awaitable[_exchange_pb2.StreamEnd]]:
-        """Progress updates, and acknowledgements of batches."""
+        """Progress updates, unless there is a coordinator, and acknowledgements of batches."""
 
 def add_ExchangeServicer_to_server(servicer: ExchangeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

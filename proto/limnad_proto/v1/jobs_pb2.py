@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from limnad_proto.v1 import control_pb2 as limnad__proto_dot_v1_dot_control__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alimnad_proto/v1/jobs.proto\x12\tlimnad.v1\x1a\x1dlimnad_proto/v1/control.proto\"\xd3\x02\n\rSubmitRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12&\n\targuments\x18\x03 \x03(\x0b\x32\x13.limnad.v1.Argument\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x14\n\x0c\x61\x63\x63umulation\x18\x05 \x01(\t\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x1d\n\x15\x63heckpoint_interval_s\x18\x08 \x01(\x01\x12\x19\n\x11\x63heckpoint_epochs\x18\t \x01(\x04\x12\x1c\n\x14\x63heckpoint_timeout_s\x18\n \x01(\x01\x12\x0c\n\x04keep\x18\x0b \x01(\r\x12\x0e\n\x06resume\x18\x0c \x01(\x08\x12\x14\n\x0cmax_restarts\x18\r \x01(\r\x12\x18\n\x10restart_window_s\x18\x0e \x01(\x01\x12\x10\n\x08\x64\x65livery\x18\x0f \x01(\t\"\x1d\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x8e\x06\n\x07JobView\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.limnad.v1.JobState\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.limnad.v1.Failed\x12\x1a\n\rfailed_worker\x18\x04 \x01(\rH\x00\x88\x01\x01\x12$\n\x06stages\x18\x05 \x03(\x0b\x32\x14.limnad.v1.StageInfo\x12\x0e\n\x06inputs\x18\x06 \x03(\t\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.limnad.v1.OutputInfo\x12\"\n\x07workers\x18\x08 \x03(\x0b\x32\x11.limnad.v1.Status\x12\x12\n\nrunning_us\x18\t \x01(\x04\x12\x13\n\x0bstarting_us\x18\n \x01(\x04\x12\x0e\n\x06probes\x18\x0b \x03(\t\x12\x12\n\ngeneration\x18\x0c \x01(\x04\x12\x10\n\x08restarts\x18\r \x01(\r\x12\x12\n\nlast_fault\x18\x0e \x01(\t\x12\x12\n\ncheckpoint\x18\x0f \x01(\x04\x12\x1d\n\x15\x63heckpoints_committed\x18\x10 \x01(\r\x12\x1b\n\x13\x63heckpoints_dropped\x18\x11 \x01(\r\x12\x11\n\tlast_drop\x18\x12 \x01(\t\x12\x36\n\x11\x63heckpoint_phases\x18\x13 \x03(\x0b\x32\x1b.limnad.v1.CheckpointPhases\x12\x0f\n\x07waiting\x18\x16 \x01(\t\x12\x0f\n\x07\x64urable\x18\x17 \x01(\x08\x12\x1e\n\x05\x65\x64ges\x18\x1e \x03(\x0b\x32\x0f.limnad.v1.Edge\x12\"\n\x05loops\x18\x1f \x03(\x0b\x32\x13.limnad.v1.LoopInfo\x12\x35\n\x12\x63heckpoint_history\x18  \x03(\x0b\x32\x19.limnad.v1.CheckpointInfo\x12/\n\x0frestart_history\x18! \x03(\x0b\x32\x16.limnad.v1.RestartInfo\x12\r\n\x05title\x18\" \x01(\t\x12\x13\n\x0bsubmitted_s\x18# \x01(\x01\x42\x10\n\x0e_failed_worker\"\x93\x01\n\x0e\x43heckpointInfo\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x11\n\thalted_us\x18\x04 \x01(\x04\x12\x11\n\tstored_us\x18\x05 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\x06 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x07 \x01(\t\"?\n\x0bRestartInfo\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"\xa5\x01\n\x10SubscribeRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12@\n\x0b\x66rom_epochs\x18\x03 \x03(\x0b\x32+.limnad.v1.SubscribeRequest.FromEpochsEntry\x1a\x31\n\x0f\x46romEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"]\n\x0bPushRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x1d\n\x04push\x18\x02 \x01(\x0b\x32\x0f.limnad.v1.Push\x12\x10\n\x08producer\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"?\n\x0cPushResponse\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_offset\"C\n\x13LastSequenceRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x10\n\x08producer\x18\x03 \x01(\t\"(\n\x14LastSequenceResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\" \n\x11\x43heckpointRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"(\n\x12\x43heckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\".\n\x0eRescaleRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\"%\n\x0fRescaleResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04*\xb5\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x16\n\x12JOB_STATE_FINISHED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x18\n\x14JOB_STATE_RECOVERING\x10\x06\x32\x9c\x04\n\nJobService\x12=\n\x06Submit\x12\x18.limnad.v1.SubmitRequest\x1a\x19.limnad.v1.SubmitResponse\x12\x36\n\x05Watch\x12\x17.limnad.v1.WatchRequest\x1a\x12.limnad.v1.JobView0\x01\x12=\n\tSubscribe\x12\x1b.limnad.v1.SubscribeRequest\x1a\x11.limnad.v1.Output0\x01\x12;\n\x04Push\x12\x16.limnad.v1.PushRequest\x1a\x17.limnad.v1.PushResponse(\x01\x30\x01\x12O\n\x0cLastSequence\x12\x1e.limnad.v1.LastSequenceRequest\x1a\x1f.limnad.v1.LastSequenceResponse\x12=\n\x06\x43\x61ncel\x12\x18.limnad.v1.CancelRequest\x1a\x19.limnad.v1.CancelResponse\x12I\n\nCheckpoint\x12\x1c.limnad.v1.CheckpointRequest\x1a\x1d.limnad.v1.CheckpointResponse\x12@\n\x07Rescale\x12\x19.limnad.v1.RescaleRequest\x1a\x1a.limnad.v1.RescaleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alimnad_proto/v1/jobs.proto\x12\tlimnad.v1\x1a\x1dlimnad_proto/v1/control.proto\"\xcf\x02\n\rSubmitRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12&\n\targuments\x18\x03 \x03(\x0b\x32\x13.limnad.v1.Argument\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x10\n\x08progress\x18\x05 \x01(\t\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x1d\n\x15\x63heckpoint_interval_s\x18\x08 \x01(\x01\x12\x19\n\x11\x63heckpoint_epochs\x18\t \x01(\x04\x12\x1c\n\x14\x63heckpoint_timeout_s\x18\n \x01(\x01\x12\x0c\n\x04keep\x18\x0b \x01(\r\x12\x0e\n\x06resume\x18\x0c \x01(\x08\x12\x14\n\x0cmax_restarts\x18\r \x01(\r\x12\x18\n\x10restart_window_s\x18\x0e \x01(\x01\x12\x10\n\x08\x64\x65livery\x18\x0f \x01(\t\"\x1d\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x8e\x06\n\x07JobView\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.limnad.v1.JobState\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.limnad.v1.Failed\x12\x1a\n\rfailed_worker\x18\x04 \x01(\rH\x00\x88\x01\x01\x12$\n\x06stages\x18\x05 \x03(\x0b\x32\x14.limnad.v1.StageInfo\x12\x0e\n\x06inputs\x18\x06 \x03(\t\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.limnad.v1.OutputInfo\x12\"\n\x07workers\x18\x08 \x03(\x0b\x32\x11.limnad.v1.Status\x12\x12\n\nrunning_us\x18\t \x01(\x04\x12\x13\n\x0bstarting_us\x18\n \x01(\x04\x12\x0e\n\x06probes\x18\x0b \x03(\t\x12\x12\n\ngeneration\x18\x0c \x01(\x04\x12\x10\n\x08restarts\x18\r \x01(\r\x12\x12\n\nlast_fault\x18\x0e \x01(\t\x12\x12\n\ncheckpoint\x18\x0f \x01(\x04\x12\x1d\n\x15\x63heckpoints_committed\x18\x10 \x01(\r\x12\x1b\n\x13\x63heckpoints_dropped\x18\x11 \x01(\r\x12\x11\n\tlast_drop\x18\x12 \x01(\t\x12\x36\n\x11\x63heckpoint_phases\x18\x13 \x03(\x0b\x32\x1b.limnad.v1.CheckpointPhases\x12\x0f\n\x07waiting\x18\x16 \x01(\t\x12\x0f\n\x07\x64urable\x18\x17 \x01(\x08\x12\x1e\n\x05\x65\x64ges\x18\x1e \x03(\x0b\x32\x0f.limnad.v1.Edge\x12\"\n\x05loops\x18\x1f \x03(\x0b\x32\x13.limnad.v1.LoopInfo\x12\x35\n\x12\x63heckpoint_history\x18  \x03(\x0b\x32\x19.limnad.v1.CheckpointInfo\x12/\n\x0frestart_history\x18! \x03(\x0b\x32\x16.limnad.v1.RestartInfo\x12\r\n\x05title\x18\" \x01(\t\x12\x13\n\x0bsubmitted_s\x18# \x01(\x01\x42\x10\n\x0e_failed_worker\"\x93\x01\n\x0e\x43heckpointInfo\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x11\n\thalted_us\x18\x04 \x01(\x04\x12\x11\n\tstored_us\x18\x05 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\x06 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x07 \x01(\t\"?\n\x0bRestartInfo\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"\xa5\x01\n\x10SubscribeRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12@\n\x0b\x66rom_epochs\x18\x03 \x03(\x0b\x32+.limnad.v1.SubscribeRequest.FromEpochsEntry\x1a\x31\n\x0f\x46romEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"]\n\x0bPushRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x1d\n\x04push\x18\x02 \x01(\x0b\x32\x0f.limnad.v1.Push\x12\x10\n\x08producer\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"?\n\x0cPushResponse\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_offset\"C\n\x13LastSequenceRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x10\n\x08producer\x18\x03 \x01(\t\"(\n\x14LastSequenceResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\" \n\x11\x43heckpointRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"(\n\x12\x43heckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\".\n\x0eRescaleRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\"%\n\x0fRescaleResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04*\xb5\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x16\n\x12JOB_STATE_FINISHED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x18\n\x14JOB_STATE_RECOVERING\x10\x06\x32\x9c\x04\n\nJobService\x12=\n\x06Submit\x12\x18.limnad.v1.SubmitRequest\x1a\x19.limnad.v1.SubmitResponse\x12\x36\n\x05Watch\x12\x17.limnad.v1.WatchRequest\x1a\x12.limnad.v1.JobView0\x01\x12=\n\tSubscribe\x12\x1b.limnad.v1.SubscribeRequest\x1a\x11.limnad.v1.Output0\x01\x12;\n\x04Push\x12\x16.limnad.v1.PushRequest\x1a\x17.limnad.v1.PushResponse(\x01\x30\x01\x12O\n\x0cLastSequence\x12\x1e.limnad.v1.LastSequenceRequest\x1a\x1f.limnad.v1.LastSequenceResponse\x12=\n\x06\x43\x61ncel\x12\x18.limnad.v1.CancelRequest\x1a\x19.limnad.v1.CancelResponse\x12I\n\nCheckpoint\x12\x1c.limnad.v1.CheckpointRequest\x1a\x1d.limnad.v1.CheckpointResponse\x12@\n\x07Rescale\x12\x19.limnad.v1.RescaleRequest\x1a\x1a.limnad.v1.RescaleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,44 +34,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._loaded_options = None
   _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2125
-  _globals['_JOBSTATE']._serialized_end=2306
+  _globals['_JOBSTATE']._serialized_start=2121
+  _globals['_JOBSTATE']._serialized_end=2302
   _globals['_SUBMITREQUEST']._serialized_start=73
-  _globals['_SUBMITREQUEST']._serialized_end=412
-  _globals['_SUBMITRESPONSE']._serialized_start=414
-  _globals['_SUBMITRESPONSE']._serialized_end=443
-  _globals['_WATCHREQUEST']._serialized_start=445
-  _globals['_WATCHREQUEST']._serialized_end=472
-  _globals['_JOBVIEW']._serialized_start=475
-  _globals['_JOBVIEW']._serialized_end=1257
-  _globals['_CHECKPOINTINFO']._serialized_start=1260
-  _globals['_CHECKPOINTINFO']._serialized_end=1407
-  _globals['_RESTARTINFO']._serialized_start=1409
-  _globals['_RESTARTINFO']._serialized_end=1472
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1475
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1640
-  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_start=1591
-  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_end=1640
-  _globals['_PUSHREQUEST']._serialized_start=1642
-  _globals['_PUSHREQUEST']._serialized_end=1735
-  _globals['_PUSHRESPONSE']._serialized_start=1737
-  _globals['_PUSHRESPONSE']._serialized_end=1800
-  _globals['_LASTSEQUENCEREQUEST']._serialized_start=1802
-  _globals['_LASTSEQUENCEREQUEST']._serialized_end=1869
-  _globals['_LASTSEQUENCERESPONSE']._serialized_start=1871
-  _globals['_LASTSEQUENCERESPONSE']._serialized_end=1911
-  _globals['_CANCELREQUEST']._serialized_start=1913
-  _globals['_CANCELREQUEST']._serialized_end=1941
-  _globals['_CANCELRESPONSE']._serialized_start=1943
-  _globals['_CANCELRESPONSE']._serialized_end=1959
-  _globals['_CHECKPOINTREQUEST']._serialized_start=1961
-  _globals['_CHECKPOINTREQUEST']._serialized_end=1993
-  _globals['_CHECKPOINTRESPONSE']._serialized_start=1995
-  _globals['_CHECKPOINTRESPONSE']._serialized_end=2035
-  _globals['_RESCALEREQUEST']._serialized_start=2037
-  _globals['_RESCALEREQUEST']._serialized_end=2083
-  _globals['_RESCALERESPONSE']._serialized_start=2085
-  _globals['_RESCALERESPONSE']._serialized_end=2122
-  _globals['_JOBSERVICE']._serialized_start=2309
-  _globals['_JOBSERVICE']._serialized_end=2849
+  _globals['_SUBMITREQUEST']._serialized_end=408
+  _globals['_SUBMITRESPONSE']._serialized_start=410
+  _globals['_SUBMITRESPONSE']._serialized_end=439
+  _globals['_WATCHREQUEST']._serialized_start=441
+  _globals['_WATCHREQUEST']._serialized_end=468
+  _globals['_JOBVIEW']._serialized_start=471
+  _globals['_JOBVIEW']._serialized_end=1253
+  _globals['_CHECKPOINTINFO']._serialized_start=1256
+  _globals['_CHECKPOINTINFO']._serialized_end=1403
+  _globals['_RESTARTINFO']._serialized_start=1405
+  _globals['_RESTARTINFO']._serialized_end=1468
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1471
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1636
+  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_start=1587
+  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_end=1636
+  _globals['_PUSHREQUEST']._serialized_start=1638
+  _globals['_PUSHREQUEST']._serialized_end=1731
+  _globals['_PUSHRESPONSE']._serialized_start=1733
+  _globals['_PUSHRESPONSE']._serialized_end=1796
+  _globals['_LASTSEQUENCEREQUEST']._serialized_start=1798
+  _globals['_LASTSEQUENCEREQUEST']._serialized_end=1865
+  _globals['_LASTSEQUENCERESPONSE']._serialized_start=1867
+  _globals['_LASTSEQUENCERESPONSE']._serialized_end=1907
+  _globals['_CANCELREQUEST']._serialized_start=1909
+  _globals['_CANCELREQUEST']._serialized_end=1937
+  _globals['_CANCELRESPONSE']._serialized_start=1939
+  _globals['_CANCELRESPONSE']._serialized_end=1955
+  _globals['_CHECKPOINTREQUEST']._serialized_start=1957
+  _globals['_CHECKPOINTREQUEST']._serialized_end=1989
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=1991
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=2031
+  _globals['_RESCALEREQUEST']._serialized_start=2033
+  _globals['_RESCALEREQUEST']._serialized_end=2079
+  _globals['_RESCALERESPONSE']._serialized_start=2081
+  _globals['_RESCALERESPONSE']._serialized_end=2118
+  _globals['_JOBSERVICE']._serialized_start=2305
+  _globals['_JOBSERVICE']._serialized_end=2845
 # @@protoc_insertion_point(module_scope)

@@ -26,12 +26,12 @@ JOB_STATE_CANCELLED: JobState
 JOB_STATE_RECOVERING: JobState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("path", "function", "arguments", "workers", "accumulation", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery")
+    __slots__ = ("path", "function", "arguments", "workers", "progress", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
-    ACCUMULATION_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
@@ -46,7 +46,7 @@ class SubmitRequest(_message.Message):
     function: str
     arguments: _containers.RepeatedCompositeFieldContainer[_control_pb2.Argument]
     workers: int
-    accumulation: str
+    progress: str
     store: str
     name: str
     checkpoint_interval_s: float
@@ -57,7 +57,7 @@ class SubmitRequest(_message.Message):
     max_restarts: int
     restart_window_s: float
     delivery: str
-    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., accumulation: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., progress: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ...) -> None: ...
 
 class SubmitResponse(_message.Message):
     __slots__ = ("job",)

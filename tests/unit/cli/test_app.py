@@ -27,7 +27,7 @@ def limnad(*arguments: str):  # type: ignore[no-untyped-def]
         ["--checkpoint", "0"],
         ["--restart-window", "soon"],
         ["--delivery", "late"],
-        ["--accumulation", "some"],
+        ["--progress", "some"],
         ["--keep", "0"],
         ["--max-restarts", "0"],
         ["--show", "-1"],

@@ -8,6 +8,8 @@ from limnad.cluster.leader import (
     Built,
     Cancel,
     Changed,
+    Conclude,
+    Concluded,
     Exited,
     Failed,
     Failure,
@@ -47,6 +49,25 @@ def test_a_run_from_start_to_end() -> None:
     assert run.handle(Finished(1), 1.0) == [SendStop(0), SendStop(1), Changed(State.FINISHED)]
     assert run.handle(Exited(0, "exited with code 0"), 2.0) == []
     assert run.failure is None
+
+
+def test_with_a_store_a_run_ends_when_all_have_shown_what_the_last_checkpoint_covers() -> None:
+    run = started()
+    run.concludes = True
+    assert run.handle(Finished(0), 1.0) == []
+    assert run.handle(Finished(1), 1.0) == [Conclude()]
+    assert run.handle(Concluded(1), 2.0) == []
+    assert run.state is State.RUNNING
+    assert run.handle(Concluded(0), 3.0) == [SendStop(0), SendStop(1), Changed(State.FINISHED)]
+
+
+def test_who_dies_before_it_has_shown_what_the_last_checkpoint_covers_is_missed() -> None:
+    run = started()
+    run.concludes = True
+    for worker in range(2):
+        run.handle(Finished(worker), 1.0)
+    run.handle(Concluded(1), 2.0)
+    assert run.handle(Exited(0, "was ended by SIGKILL"), 3.0) == [Kill(1), Changed(State.FAILED)]
 
 
 def test_what_comes_in_the_wrong_state_is_refused() -> None:

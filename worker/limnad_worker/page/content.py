@@ -38,6 +38,7 @@ def summary(view: jobs_pb2.JobView) -> Content:
         "waiting_workers": sum(worker.waiting_for_credit for worker in view.workers),
         "data_bytes": sum(worker.data_bytes for worker in view.workers),
         "progress_bytes": sum(worker.progress_bytes for worker in view.workers),
+        "progress_updates": sum(worker.progress_updates for worker in view.workers),
         "recovery": _recovery(view),
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limnad.connectors.sinks import EpochSink
+from limnad.connectors.exactly_once import EpochSink
 
 
 class Gathered(EpochSink):
