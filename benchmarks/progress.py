@@ -11,7 +11,7 @@ MODES = ("none", "local", "global", "local+global")
 AIMS = {"local+global": Aim(at_least=10)}
 
 NOTE = (
-    "Progress: connected components of a random graph of 20,000 nodes and as many edges, labels spreading through a "
+    "Progress: connected components of a random graph of 4,000 nodes and as many edges, labels spreading through a "
     "loop without waiting for each other. Bytes are those of all progress messages, to and from the coordinator too, "
     "and updates what is in them; acknowledgements of batches are not counted. Ratios: how many times less than with "
     "mode `none`."
@@ -20,7 +20,7 @@ NOTE = (
 
 def rows(settings: Settings) -> Iterable[Row]:
     """For 2, 4 and 8 workers."""
-    nodes = settings.size(20_000, 2_000)
+    nodes = settings.size(4_000, 1_000)
     for workers in WORKERS:
         updates: dict[str, list[float]] = {mode: [] for mode in MODES}
         sides = {mode: partial(_bytes, workers, nodes, mode, updates[mode]) for mode in MODES}

@@ -38,7 +38,7 @@ class Spread(limnad.Vertex):
         return [(near, label) for node, label in news.items() for near in self._neighbours[node]]
 
 
-def job(flow: limnad.Flow, nodes: int = 20_000, edges: int = 20_000, seed: int = 1) -> None:
+def job(flow: limnad.Flow, nodes: int = 4_000, edges: int = 4_000, seed: int = 1) -> None:
     """One epoch; the output is how many components there are."""
     ends = np.random.default_rng(seed).integers(0, nodes, (edges, 2)).tolist()
     pieces = [[tuple(pair) for pair in ends[start::8]] for start in range(8)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import Any
+from weakref import WeakValueDictionary
 
 import grpc
 
@@ -26,7 +27,8 @@ class Server:
 
     def __init__(self, identity: str) -> None:
         self._coordinator = Coordinator(identity)
-        self._generations: dict[Accumulator, Generation] = {}
+        # Each as long as somebody is served in it.
+        self._generations: WeakValueDictionary[Accumulator, Generation] = WeakValueDictionary()
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
         handlers: dict[str, Any] = {
             "Assign": grpc.unary_unary_rpc_method_handler(

@@ -173,8 +173,8 @@ def _check_values(prometheus: PrometheusServer, job: str) -> None:
     positive = (
         "limnad_worker_cpu_seconds_total",
         "limnad_worker_resident_memory_bytes",
-        "limnad_worker_progress_sent_bytes_total",
-        "limnad_worker_progress_sent_updates_total",
+        "limnad_worker_progress_bytes_total",
+        "limnad_worker_progress_updates_total",
         "limnad_worker_event_loop_delay_seconds_count",
         "limnad_worker_gc_pause_seconds_count",
         "limnad_checkpoint_size_bytes",

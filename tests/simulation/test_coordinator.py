@@ -76,7 +76,7 @@ class HoldsPositives(Accumulator):
 
     def _take_back(self, updates: list[Update]) -> None:
         for location, time, delta in updates:
-            self._told[location, time] = self._told.get((location, time), 0) - delta
+            self._told[location].update(time, -delta)
             self._add((location, time, delta))
 
 
@@ -109,7 +109,7 @@ class WaitsTooLong(Accumulator):
     """Waits until everything that it has told is over."""
 
     def _next(self) -> Progress | None:
-        if self._sequence and self._over < len(self._told):
+        if self._sequence and self._over < sum(len(told.frontier) for told in self._told.values()):
             return None
         return super()._next()
 

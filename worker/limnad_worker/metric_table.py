@@ -82,10 +82,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("limnad_worker_backpressure_seconds_total", _C, WORKER, "How long its sources have waited for credit"),
     Metric("limnad_worker_buffered_bytes", _G, WORKER, "What waits in outgoing buffers"),
     Metric("limnad_worker_in_flight_bytes", _G, WORKER, "What it has sent and no peer has acknowledged"),
-    Metric("limnad_worker_progress_sent_bytes_total", _C, WORKER, "Progress updates and acknowledgements it has sent"),
     Metric(
-        "limnad_worker_progress_sent_updates_total", _C, WORKER, "Progress updates it has sent, to all peers as one"
+        "limnad_worker_progress_bytes_total",
+        _C,
+        WORKER,
+        "Of progress updates it has sent, to each receiver, or a coordinator has sent it",
     ),
+    Metric("limnad_worker_progress_updates_total", _C, WORKER, "Progress updates, likewise"),
     Metric(
         "limnad_worker_notification_delay_seconds",
         _H,

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -147,12 +147,17 @@ FAULTS: dict[str, Fault] = {
 """What can be done to a run, by name."""
 
 KILL_COORDINATOR = "kill-coordinator"
+"""There is one only in the global modes."""
 
 TAKE_OVER_S = 20.0
 """So long `_kill_twice` waits for its second victim."""
 
 HEALED_S = (0.5, 12.0)
 """A fault that does not pass by itself lasts so long, from and to, or until the next epoch is printed."""
+
+
+TRIES = 3
+"""As many runs are made for each fault until all have struck: one may end before, or have nobody there to strike."""
 
 
 @dataclass(slots=True)
@@ -211,7 +216,7 @@ def run_drill(options: DrillOptions) -> int:
     tallies = {fault: Tally() for fault in faults}
     until_s = time.monotonic() + options.minutes * 60
     turn = 0
-    while time.monotonic() < until_s or turn < len(faults):
+    while time.monotonic() < until_s or turn < len(faults) or (_idle(tallies) and turn < TRIES * len(faults)):
         fault = faults[turn % len(faults)]
         turn += 1
         tally = tallies[fault]
@@ -219,7 +224,7 @@ def run_drill(options: DrillOptions) -> int:
             say(f"run {turn}, {fault}: the job failed: {error}")
         say(f"run {turn}, {fault}: times struck so far {tally.times}, rows lost {tally.lost}")
     _show(tallies, options.as_json)
-    if idle := [fault for fault, tally in tallies.items() if not tally.times]:
+    if idle := _idle(tallies):
         say(f"nothing was shown of {', '.join(idle)}: the job ended before it struck. Give it more rows or epochs.")
     return int(any(not tally.times or tally.failed or tally.lost or tally.repeated for tally in tallies.values()))
 
@@ -231,6 +236,11 @@ def _faults(options: DrillOptions) -> Sequence[str]:
         raise JobError("the job has no coordinator to kill: give it one with --progress local+global")
     everything = [name for name in FAULTS if not (alone and name == KILL_COORDINATOR)]
     return everything if options.faults == ["all"] else options.faults
+
+
+def _idle(tallies: Mapping[str, Tally]) -> list[str]:
+    """The faults that never struck."""
+    return [fault for fault, tally in tallies.items() if not tally.times and not tally.failed]
 
 
 def _reference(options: DrillOptions) -> tuple[Epochs, float]:

@@ -6,10 +6,10 @@ own ones too, only by its sums: a generation of N workers sends 2 N messages whe
     arrived(w) -> the sum of what nobody has been told -> [due] -> one message, the same to all
 
 A sum is due when all workers' initial counts are in it, no message is still being sent, and telling it could move a
-frontier forward: some pointstamp that all believe to be outstanding is over with it. Until then it only grows, and what
-cancels is never told. Holding it is safe because it is held as a whole: a sum of whole batches, each worker's in their
-order, is what a worker would have learnt had they all arrived at once. It holds up nobody, because a frontier stands
-still until something that it rests on is over.
+frontier forward: with it a pointstamp is over that all believe to be outstanding, with none before it at its location.
+Until then it only grows, and what cancels is never told. That needs counts and no graph. Holding a sum is safe because
+it is held as a whole: a sum of whole batches, each worker's in their order, is what a worker would have learnt had they
+all arrived at once. It holds up nobody, because a frontier stands still until something that it rests on is over.
 
 A coordinator is a process like any other: it can be lost, come back as another one, or be cut off and live on. So it
 works only for a generation that the leader has assigned to *it*, by the identity that the process chose for itself, and
@@ -19,9 +19,11 @@ both be believed: a stream to the wrong one is refused, which its worker reports
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from limnad.cluster.effects import Progress, is_next
+from limnad.timely.antichain import MutableAntichain
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
@@ -125,7 +127,7 @@ class Accumulator:
         self._expected = set(range(workers))
         self._silent = set(range(workers))
         self._received = dict.fromkeys(range(workers), 0)
-        self._told: dict[tuple[int, Timestamp], int] = {}
+        self._told: dict[int, MutableAntichain] = defaultdict(MutableAntichain)
         self._sum: dict[tuple[int, Timestamp], int] = {}
         self._over = 0
         self._epochs = 0
@@ -169,24 +171,23 @@ class Accumulator:
     def _add(self, update: Update) -> None:
         location, time, delta = update
         place = (location, time)
-        told = self._told.get(place, 0)
         before = self._sum.get(place, 0)
         after = before + delta
         if after:
             self._sum[place] = after
         elif before:
             del self._sum[place]
-        if told > 0:
-            self._over += (told + after <= 0) - (told + before <= 0)
+        told = self._told[location]
+        if time in told.frontier:
+            count = told.count(time)
+            self._over += (count + after <= 0) - (count + before <= 0)
 
     def _next(self) -> Progress | None:
         if self._sending or self._silent or (self._sequence and not self._over):
             return None
         message = Progress(self._sequence, self.held, self._epochs)
-        for place, delta in self._sum.items():
-            count = self._told.pop(place, 0) + delta
-            if count:
-                self._told[place] = count
+        for location, time, delta in message.updates:
+            self._told[location].update(time, delta)
         self._sum = {}
         self._over = 0
         self._sequence += 1

@@ -88,8 +88,7 @@ class Worker:
         self.waiting_for_credit = False
         self.waited = Stopwatch(clock_ns)
         self._effects: list[Effect] = []
-        # Whose progress streams this worker hears. It never hears its own updates twice: it learns them as it sends
-        # them, or in the coordinator's sums.
+        # Its own updates it learns as it sends them, or from the coordinator, never both.
         tellers = [COORDINATOR] if accumulation.at_coordinator else peers
         self._learns_by_sending = not accumulation.at_coordinator
         self._silent = set(tellers)

@@ -24,15 +24,20 @@ class ConnectorCounters:
         rows: Rows delivered.
         batches: Batches delivered, before any were merged.
         bytes: Their estimated size.
-        queued_bytes: That of the batches which wait.
+        arrived_bytes: That of all batches which have come, those that wait included.
         trips: Of the loop whose next trip begins where this connector ends; None for most.
     """
 
     rows: int = 0
     batches: int = 0
     bytes: int = 0
-    queued_bytes: int = 0
+    arrived_bytes: int = 0
     trips: "Trips | None" = None
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits."""
+        return self.arrived_bytes - self.bytes
 
 
 class Trips:

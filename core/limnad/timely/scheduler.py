@@ -120,9 +120,8 @@ class Scheduler:
         self._buffers: dict[tuple[int, Timestamp], _Buffer] = {}
         self._full: set[tuple[int, Timestamp]] = set()
         self.requests = [Requests() for _ in graph.stages]
-        self._due: list[tuple[Timestamp, int, int]] = []
+        self._due: list[tuple[Timestamp, int, int, int]] = []
         self.due_capabilities: dict[tuple[int, Timestamp], set[Timestamp]] = {}
-        self._due_since_ns: dict[tuple[int, Timestamp], int] = {}
         self._unchecked: dict[int, int] = {}
         self.completed: dict[int, int] = {}
         self.notifying = False
@@ -156,7 +155,7 @@ class Scheduler:
         place = (connector, time)
         bytes_held = size_bytes(batch) if size is None else size
         self.queued_bytes += bytes_held
-        self.connector_counters[connector].queued_bytes += bytes_held
+        self.connector_counters[connector].arrived_bytes += bytes_held
         queue = self.queues.get(place)
         if queue is None:
             self.queues[place] = [(batch, bytes_held)]
@@ -238,10 +237,9 @@ class Scheduler:
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
         self._receive(connector, time, [batch for batch, _ in batches[:taken]])
-        taken_bytes = sum(size for _, size in batches[:taken])
+        taken_bytes = batches[0][1] if taken == 1 else sum(size for _, size in batches[:taken])
         self.queued_bytes -= taken_bytes
         counters = self.connector_counters[connector_index]
-        counters.queued_bytes -= taken_bytes
         counters.bytes += taken_bytes
         counters.batches += taken
         if counters.trips is not None:
@@ -267,11 +265,10 @@ class Scheduler:
             frontiers = [implied[connector.index] for connector in self.graph.inputs[index]]
             rank = self._ranks[len(self.graph.connectors) + index]
             for guarantee, capabilities in self.requests[index].take_ready(frontiers):
-                heappush(self._due, (guarantee, rank, index))
+                heappush(self._due, (guarantee, rank, index, since_ns))
                 self.due_capabilities[index, guarantee] = capabilities
-                self._due_since_ns[index, guarantee] = since_ns
             if index in self.completed and self._complete(index) > self.completed[index]:
-                heappush(self._due, (TOP, rank, index))
+                heappush(self._due, (TOP, rank, index, since_ns))
         self._unchecked.clear()
 
     def _complete(self, stage_index: int) -> int:
@@ -280,7 +277,7 @@ class Scheduler:
         return min((frontier[0][0] for frontier in frontiers if frontier), default=self.epochs_opened)
 
     def _run_notification(self) -> None:
-        guarantee, _, index = heappop(self._due)
+        guarantee, _, index, since_ns = heappop(self._due)
         stage = self.graph.stages[index]
         vertex = self.vertices[index]
         assert vertex is not None
@@ -288,29 +285,29 @@ class Scheduler:
             self._run_completion(stage, vertex)
             return
         times = [guarantee]
+        began_ns = self._clock_ns()
+        self.notification_delays.add(began_ns - since_ns)
         capabilities = self.due_capabilities.pop((index, guarantee))
         held = list(capabilities)
         if type(vertex).on_frontier is not Vertex.on_frontier:
-            for other in self._take_due_of(index):
+            for other, since_ns in self._take_due_of(index):
                 times.append(other)
+                self.notification_delays.add(began_ns - since_ns)
                 held.extend(self.due_capabilities.pop((index, other)))
         usable = tuple({capability for capability in held if capability is not TOP})
         self.counters[index].notifications += len(times)
-        began_ns = self._clock_ns()
-        for time in times:
-            self.notification_delays.add(began_ns - self._due_since_ns.pop((index, time)))
         self._call(stage, "on_notify", guarantee, usable, lambda: vertex.on_frontier(times))
         location = self._locations.of_stage(stage)
         for capability in held:
             if capability is not TOP:
                 self.progress.add(location, capability, -1)
 
-    def _take_due_of(self, index: int) -> list[Timestamp]:
-        """Removes and returns all other due times of one stage, earliest first."""
+    def _take_due_of(self, index: int) -> list[tuple[Timestamp, int]]:
+        """Removes and returns all other due times of one stage, and since when they are due, earliest first."""
         taken = sorted(entry for entry in self._due if entry[2] == index and entry[0] is not TOP)
         if taken:
             self._due = sorted(entry for entry in self._due if entry[2] != index or entry[0] is TOP)
-        return [time for time, _, _ in taken]
+        return [(time, since_ns) for time, _, _, since_ns in taken]
 
     def _run_completion(self, stage: Stage, vertex: Vertex) -> None:
         epochs = self._complete(stage.index)
