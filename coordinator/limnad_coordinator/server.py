@@ -11,7 +11,7 @@ import grpc
 
 from limnad.cluster.coordinator import Accumulator, Coordinator, Refused, Ticket
 from limnad.cluster.effects import LinkError, Progress, flatten, unflatten
-from limnad_proto.channels import CHANNEL_OPTIONS
+from limnad_proto.channels import listen, make_server
 from limnad_proto.v1 import coordinator_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 
@@ -29,7 +29,7 @@ class Server:
         self._coordinator = Coordinator(identity)
         # Each as long as somebody is served in it.
         self._generations: WeakValueDictionary[Accumulator, Generation] = WeakValueDictionary()
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._server = make_server()
         handlers: dict[str, Any] = {
             "Assign": grpc.unary_unary_rpc_method_handler(
                 self._assign,
@@ -49,7 +49,7 @@ class Server:
         Raises:
             RuntimeError: The port is taken.
         """
-        address = f"{host}:{self._server.add_insecure_port(f'{host}:{port}')}"
+        address = f"{host}:{listen(self._server, host, port)}"
         await self._server.start()
         return address
 

@@ -2,6 +2,8 @@
 
 import os
 
+import grpc.aio
+
 _PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
 """URL of a proxy for the links of this process: a drill's, which cuts them."""
 
@@ -24,3 +26,22 @@ CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A channel to another process of the cluster: the one place where its credentials come from."""
+    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+
+
+def make_server() -> grpc.aio.Server:
+    """A server for other processes of the cluster and for clients."""
+    return grpc.aio.server(options=CHANNEL_OPTIONS)
+
+
+def listen(server: grpc.aio.Server, host: str, port: int = 0) -> int:
+    """Has a server listen, and returns the port: the one place where its credentials come from.
+
+    Raises:
+        RuntimeError: The port is taken.
+    """
+    return server.add_insecure_port(f"{host}:{port}")

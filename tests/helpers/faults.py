@@ -12,6 +12,10 @@ from typing import Any
 from limnad.cli.watched import Epochs
 from tests.helpers.running import Running
 
+_HEAD = """\
+| # | fault | way | runs | struck | rows compared | lost | repeated | refused with |
+| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"""
+
 BEGIN, END = "<!-- faults -->", "<!-- end -->"
 
 
@@ -80,16 +84,21 @@ def lost(expected: Epochs, got: Epochs) -> int:
 
 
 def write(rows: Iterable[Struck], page: Path) -> None:
-    """Puts the table into a page, between its marks."""
-    names = ("#", "fault", "way", "runs", "struck", "rows compared", "lost", "repeated", "refused with")
-    lines = [
-        f"| {row.number} | {row.fault} | {row.way} | {row.runs:,} | {row.times:,} | {row.rows:,} | {row.lost} "
-        f"| {row.repeated} | {row.refused} |"
-        for row in sorted(rows, key=lambda row: (row.number, row.way))
-    ]
-    table = "\n".join(
-        [f"| {' | '.join(names)} |", "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |", *lines]
-    )
+    """Puts rows into the table of a page, between its marks, in place of all of the same ways."""
     text = page.read_text()
     before, after = text[: text.index(BEGIN)], text[text.index(END, text.index(BEGIN)) :]
+    new = [
+        f"| {row.number} | {row.fault} | {row.way} | {row.runs:,} | {row.times:,} | {row.rows:,} | {row.lost} "
+        f"| {row.repeated} | {row.refused} |"
+        for row in rows
+    ]
+    ways = {_order(line)[1] for line in new}
+    old = [line for line in text[len(before) : -len(after)].splitlines()[3:] if _order(line)[1] not in ways]
+    table = "\n".join([_HEAD, *sorted([*old, *new], key=_order)])
     page.write_text(f"{before}{BEGIN}\n{table}\n{after}")
+
+
+def _order(line: str) -> tuple[int, str]:
+    """Of a row: its number and way."""
+    number, _, way, *_ = line.removeprefix("| ").split(" | ")
+    return int(number), way

@@ -159,7 +159,7 @@ def test_a_process_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_
 COORDINATOR = "the coordinator killed and restarted, or cut off and met again"
 
 
-@pytest.mark.fault(15, COORDINATOR)
+@pytest.mark.fault(29, COORDINATOR)
 @pytest.mark.parametrize("mode", ["global", "local+global"])
 def test_the_coordinator_killed_again_and_again(
     job: str, tmp_path: Path, mode: str, kills: int, struck: Struck
@@ -177,7 +177,7 @@ def test_the_coordinator_killed_again_and_again(
     assert run.summary["recovery"]["restarts"] >= 1
 
 
-@pytest.mark.fault(15, COORDINATOR)
+@pytest.mark.fault(29, COORDINATOR)
 def test_a_coordinator_that_was_frozen_is_replaced_and_can_do_no_harm_when_it_comes_back(
     job: str, tmp_path: Path, struck: Struck
 ) -> None:

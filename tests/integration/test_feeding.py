@@ -111,7 +111,7 @@ def strike(run: Running, random: Random, times: int) -> int:
 # -- limnad run --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault(21, "SIGKILL of workers and agent while a file is fed")
+@pytest.mark.fault(24, "SIGKILL of workers and agent while a file is fed")
 @pytest.mark.parametrize("delivery", ["eager", "committed"])
 def test_a_file_is_fed_once_whoever_dies(
     job: str, feed: list[str], tmp_path: Path, delivery: str, struck: Struck
@@ -121,7 +121,7 @@ def test_a_file_is_fed_once_whoever_dies(
     struck.check(run, expected())
 
 
-@pytest.mark.fault(21, "SIGKILL of workers and agent while a file is fed")
+@pytest.mark.fault(24, "SIGKILL of workers and agent while a file is fed")
 def test_a_file_is_fed_once_whoever_dies_with_a_log_in_redis(job: str, feed: list[str], struck: Struck) -> None:
     with redis_options() as (server, store):
         run = Running(job, *store, *feed)
@@ -131,7 +131,7 @@ def test_a_file_is_fed_once_whoever_dies_with_a_log_in_redis(job: str, feed: lis
             assert opened.job("job").log("pairs").end() == 2 * EPOCHS  # Batches, ends of epochs, and the end.
 
 
-@pytest.mark.fault(22, "SIGKILL of the run that feeds, and another one that goes on")
+@pytest.mark.fault(25, "SIGKILL of the run that feeds, and another one that goes on")
 def test_who_feeds_is_killed_and_goes_on(job: str, feed: list[str], tmp_path: Path, struck: Struck) -> None:
     seen: Epochs = {}
     for count in (10, 30):
@@ -156,7 +156,7 @@ def test_rows_that_were_pushed_are_not_overwritten_by_a_second_run(job: str, fee
     assert "Traceback" not in second.errors
 
 
-@pytest.mark.fault(23, "Redis absent or full while rows are pushed")
+@pytest.mark.fault(26, "Redis absent or full while rows are pushed")
 @pytest.mark.parametrize("how", ["absent", "full"])
 def test_pushes_wait_for_a_store_that_is_away(job: str, feed: list[str], how: str, struck: Struck) -> None:
     with redis_options() as (server, store):
@@ -181,7 +181,7 @@ def test_pushes_wait_for_a_store_that_is_away(job: str, feed: list[str], how: st
 # -- epochs by time ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault(25, "SIGKILL of workers and agent while epochs are cut by the clock")
+@pytest.mark.fault(27, "SIGKILL of workers and agent while epochs are cut by the clock")
 @pytest.mark.parametrize("kind", ["dir", "redis"])
 def test_epochs_by_time_are_replayed_as_they_were(tmp_path: Path, kind: str, struck: Struck) -> None:
     """What was shown is not shown again: a row that a replay puts into another epoch would be lost or repeated."""
@@ -203,7 +203,7 @@ def test_epochs_by_time_are_replayed_as_they_were(tmp_path: Path, kind: str, str
 # -- programs ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault(24, "SIGKILL of programs that push, and of workers")
+@pytest.mark.fault(28, "SIGKILL of programs that push, and of workers")
 def test_programs_that_push_are_killed_and_go_on_from_what_is_durable(tmp_path: Path, struck: Struck) -> None:
     file, count, random = write_job(tmp_path, SEEN), 60, Random(24)
     kept = Checkpointing(f"dir:{tmp_path / 'store'}", every_s=0.1, max_restarts=1000)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from limnad.cli.watched import engines_of
 from limnad.client import Checkpointing, Client, Job, LocalCluster
 from limnad_worker.metric_table import METRICS, Kind
-from tests.helpers.otlp_receiver import OtlpReceiver
+from tests.helpers.otlp_receiver import OtlpReceiver, Span
 from tests.helpers.prometheus_server import PrometheusServer
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.running import LIMNAD
@@ -209,6 +209,8 @@ def test_traces_arrive_and_belong_together(job_file: str, tmp_path: Path) -> Non
             fed = Fed(job)
             fed.epoch(5, 3, 3, 0)
             job.checkpoint()
+            for name, count in (("limnad.epoch", 1), ("stage count_by_key", 1), ("write", 2)):
+                receiver.wait_for(_named(name), count)  # What has not been sent dies with its process.
             (first, *_) = engines_of(cluster.pid)
             os.kill(first, signal.SIGKILL)
             wait_for_restart(job)
@@ -241,6 +243,10 @@ def test_traces_arrive_and_belong_together(job_file: str, tmp_path: Path) -> Non
         parts = receiver.wait_for(lambda span: span.trace == checkpoint.trace and span.parent == checkpoint.id, 2)
         assert {span.name for span in parts} <= {"halt", "write"}
         assert not checkpoint.failed
+
+
+def _named(name: str) -> Callable[[Span], bool]:
+    return lambda span: span.name == name
 
 
 def test_without_the_variables_nothing_of_opentelemetry_is_imported(tmp_path: Path) -> None:

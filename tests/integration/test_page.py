@@ -24,6 +24,7 @@ from limnad_proto.v1 import jobs_pb2
 from limnad_worker.page import Page as Leader
 from tests.helpers.browser import Watched, chromium
 from tests.helpers.graphs_drawn import as_page_gets_it, random_graph
+from tests.helpers.shown import Shown
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_MS = 60_000  # for a machine that does much else
@@ -196,7 +197,7 @@ def test_a_lost_leader_is_told_and_the_next_one_found(open_page, write) -> None:
 
 def test_a_token_opens_the_page(open_page) -> None:  # type: ignore[no-untyped-def]
     view = jobs_pb2.JobView(job="job-1", state=jobs_pb2.JOB_STATE_RUNNING)
-    with served([view], lambda header: header == "Bearer right") as url:
+    with served([view], lambda token: token == "right") as url:
         page = open_page(url)
         shows(page.get_by_role("heading", level=1), "The cluster's token")
         assert "job-1" not in page.content()
@@ -318,7 +319,7 @@ def test_random_graphs_are_drawn_without_overlap(open_page, cluster) -> None:  #
 
 
 @contextmanager
-def served(views: list[jobs_pb2.JobView], authorised: Callable[[str | None], bool]) -> Iterator[str]:
+def served(views: list[jobs_pb2.JobView], authorised: Callable[[str], bool]) -> Iterator[str]:
     """A page without an agent, on a loop in another thread."""
     with closing(asyncio.new_event_loop()) as loop:
         thread = threading.Thread(target=loop.run_forever)
@@ -327,7 +328,7 @@ def served(views: list[jobs_pb2.JobView], authorised: Callable[[str | None], boo
         def run(work: Coroutine[Any, Any, None]) -> None:
             asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_MS / 1000)
 
-        page = Leader(lambda: views, authorised)
+        page = Leader(Shown(*views), authorised)
         try:
             run(page.start("127.0.0.1", 0))
             yield page.url

@@ -45,7 +45,7 @@ def drill(name: str, seed: int, mode: Accumulation, widths: Sequence[int] = (1, 
     return done
 
 
-@pytest.mark.fault(15, "the coordinator killed and restarted, or cut off and met again")
+@pytest.mark.fault(29, "the coordinator killed and restarted, or cut off and met again")
 @pytest.mark.parametrize("mode", Accumulation)
 @pytest.mark.parametrize("name", FLOWS)
 def test_nothing_is_lost_or_repeated(name: str, mode: Accumulation, struck: Struck) -> None:

@@ -1,183 +1,223 @@
-"""The agent: starts engines, leads them through a job, and serves its clients. It never runs user code.
+"""The agent: one process for each machine, or for each slot of one. It never runs user code.
 
-It is an asyncio shell around `limnad.cluster.leader`: gRPC messages and process exits become events, the leader's
-effects become messages and signals.
+It has a host for engines and serves health; the agent of index 0 is the leader besides, all others are members. It is
+ready as soon as it serves, whether there is a leader yet or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
-from limnad.cluster import leader
-from limnad.store.opening import parse
-from limnad_proto.channels import CHANNEL_OPTIONS
-from limnad_proto.v1 import control_pb2 as wire
-from limnad_proto.v1 import control_pb2_grpc, jobs_pb2
-from limnad_worker.engines import Engine
-from limnad_worker.feeding import Refused
-from limnad_worker.job import Job
-from limnad_worker.processes import EngineProcess, threads_per_engine
-from limnad_worker.tracing import from_environment
-from limnad_worker.vault import KEEP, Vault
+from limnad_proto.channels import listen, make_server
+from limnad_proto.v1 import hosts_pb2, jobs_pb2
+from limnad_worker.archives import Archives
+from limnad_worker.books import Books
+from limnad_worker.host import Host
+from limnad_worker.hosts import GATHER_S, Hosts
+from limnad_worker.jobs import JobService
+from limnad_worker.leading import Leader
+from limnad_worker.member import Member, resolver
 
-LAST_WORDS_S = 1.0
-"""How long an engine whose line is gone may take to end by itself."""
+if TYPE_CHECKING:
+    from limnad_worker.page import Page
 
-SPARES = 1
-"""How many warm engines wait for a job that can lose one: a start takes half a second, taking one over nothing."""
-
-TICK_S = 0.1
-"""How often the leader is told that time has passed."""
+ANYWHERE = {"0.0.0.0", "::", "[::]", ""}  # noqa: S104 - compared with, not listened on
+"""Interfaces that nobody can be told as an address."""
 
 
-class Agent(control_pb2_grpc.ControlServicer):
-    """Owns the engines and the jobs.
+class CannotServe(Exception):
+    """An address that the agent is to listen on cannot be had; says which, and what to do."""
 
-    Args:
-        workers: How many engines to keep ready.
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an agent is to be; `limnad_worker.settings` says what each means to a user.
+
+    Attributes:
+        index: 0 leads.
+        peers: Addresses of all agents, by index; or
+        peers_dns: a name that stands for them.
         host: The interface to listen on.
+        port: 0: any.
+        advertise: The host part of the address that others are told; empty: that of ``host``.
+        slots: How many workers of one job this host is made for.
+        memory_bytes: For each engine.
+        agents: How many agents are expected.
+        gather_s: How long the leader waits for them before it starts jobs without them.
+        warm: How many warm engines to begin with.
+        spares: How many to keep.
+        store: The cluster's; empty: the leader's memory.
+        cache: A folder for archives; None: one of its own for as long as it lives.
+        accept_paths: Whether clients of this machine may name a job file instead of an archive.
+        metrics_port: Where the leader serves metrics for Prometheus; 0: any; None: nowhere.
+        ui: Interface and port where the leader serves its page; port 0: any; None: nowhere.
     """
 
-    def __init__(self, workers: int, host: str) -> None:
-        self.workers = workers
-        self.host = host
-        self.jobs: dict[str, Job] = {}
-        self.address = ""
-        self.tracer = from_environment()
-        self._ready: list[Engine] = []
-        self._by_token: dict[str, Engine] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    index: int = 0
+    peers: tuple[str, ...] = ()
+    peers_dns: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    advertise: str = ""
+    slots: int = 1
+    memory_bytes: int | None = None
+    agents: int = 1
+    gather_s: float = GATHER_S
+    warm: int = 1
+    spares: int = 0
+    store: str = ""
+    cache: Path | None = None
+    accept_paths: bool = False
+    metrics_port: int | None = None
+    ui: tuple[str, int] | None = None
 
-    async def start(self, jobs_service: Any, port: int) -> None:
-        """Listens, and starts engines, so that a job finds them warm.
+
+class Agent:
+    """One agent.
+
+    Attributes:
+        address: What others are told, once it has started.
+        urls: What else it serves: ``metrics`` and ``ui``, its page.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._advertised = options.advertise or _own_address(options.host)
+        self._cache = options.cache or Path(tempfile.gettempdir()) / f"limnad-{os.getpid()}-{secrets.token_hex(4)}"
+        self._host = Host(options.slots, self._advertised, self._cache, options.memory_bytes, lambda _: None)
+        self._server = make_server()
+        self._leader: Leader | None = None
+        self._member: Member | None = None
+        self._membership: asyncio.Task[None] | None = None
+        self.address = ""
+        self.urls: dict[str, str] = {}
+        self._page: Page | None = None
+
+    async def start(self) -> None:
+        """Listens, and begins its part.
 
         Raises:
-            RuntimeError: The port is taken.
+            CannotServe: See there.
         """
-        control_pb2_grpc.add_ControlServicer_to_server(self, self._server)
-        jobs_service.register(self._server)
-        self.address = f"{self.host}:{self._server.add_insecure_port(f'{self.host}:{port}')}"
+        options = self._options
+        info = hosts_pb2.HostInfo(
+            uid=secrets.token_hex(8), index=options.index, slots=options.slots, build=version("limnad")
+        )
+        if options.index == 0:
+            self._leader = self._make_leader(info)
+            self._leader.register(self._server)
+            JobService(self._leader).register(self._server)
+        else:
+            resolve = resolver(options.peers, options.peers_dns, options.port)
+            self._member = Member(info, self._host, resolve)
+            self._server.add_generic_rpc_handlers((self._member,))
+        self._add_health()
+        self.address = info.address = f"{self._advertised}:{self._listen()}"
+        if self._leader is not None:
+            # An agent that cannot be what it is to be must not take the lead.
+            if options.ui is not None:
+                self._page = await self._open_page(self._leader, *options.ui)
+                self.urls["ui"] = self._page.url
+            if options.metrics_port is not None:
+                self.urls["metrics"] = self._serve_metrics(self._leader, options.metrics_port)
         await self._server.start()
-        for _ in range(self.workers):
-            self._ready.append(await self._spawn(self.workers))
-        self.keep(self._tick())
+        if self._leader is not None:
+            await self._leader.start(self.address)
+        if self._member is not None:
+            self._membership = asyncio.get_running_loop().create_task(self._member.run())
+
+    def _make_leader(self, info: hosts_pb2.HostInfo) -> Leader:
+        options = self._options
+        hosts = Hosts(
+            host=self._advertised,
+            build=info.build,
+            uid=info.uid,
+            expected=options.agents,
+            warm=options.warm,
+            spares=options.spares,
+            gather_s=options.gather_s,
+        )
+        books = Books(options.store, info.uid) if options.store else None
+        archives = Archives(self._cache, books)
+        return Leader(info, self._host, hosts, archives, books, accept_paths=options.accept_paths)
+
+    def _serve_metrics(self, leader: Leader, port: int) -> str:
+        from limnad_worker.metrics import AgentMetrics, serve
+
+        metrics = AgentMetrics(lambda: leader.jobs)
+        leader.hosts.keep(metrics.watch())
+        try:
+            return serve(metrics, self._options.host, port)
+        except OSError as error:
+            raise CannotServe(f"port {port} on {self._options.host} cannot be had for metrics: {error}") from None
+
+    def _listen(self) -> int:
+        options = self._options
+        try:
+            return listen(self._server, options.host, options.port)
+        except RuntimeError:
+            raise CannotServe(f"port {options.port} on {options.host} is taken: choose another, or 0 for any") from None
+
+    async def _open_page(self, leader: Leader, host: str, port: int) -> Page:
+        from limnad_worker.showing import open_page  # its HTTP server takes a while to import
+
+        try:
+            return await open_page(leader, host, port)
+        except OSError as error:
+            raise CannotServe(
+                f"port {port} on {host} cannot be had for the page ({error.strerror}): choose another, or 0 for any"
+            ) from None
+        except ValueError as error:
+            raise CannotServe(str(error)) from None
+
+    @property
+    def deposed(self) -> asyncio.Event:
+        """Set when another leader has taken over."""
+        return self._leader.deposed if self._leader is not None else asyncio.Event()
+
+    def _add_health(self) -> None:
+        servicer: Any = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
+        jobs = jobs_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
+        names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection([*names, jobs] if self._leader is not None else names, self._server)
+
+    async def leave(self, patience_s: float) -> None:
+        """Saves what engines have done, here or elsewhere, as far as that can be done in time."""
+        if self._member is not None:
+            await self._member.leave(patience_s)
+        elif self._leader is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._leader.leave()
 
     async def stop(self) -> None:
         """Ends all engines, then the server."""
-        for job in self.jobs.values():
-            await job.cancel()
-        for engine in self._by_token.values():
-            engine.process.kill()
+        if self._page is not None:
+            await self._page.stop()
+        if self._leader is not None:
+            await self._leader.stop()
+        if self._membership is not None:
+            self._membership.cancel()
+        await self._host.stop()
         await self._server.stop(0.2)
-        for task in self._tasks:
-            task.cancel()
-        if self.tracer is not None:
-            self.tracer.flush()
+        if self._options.cache is None:
+            shutil.rmtree(self._cache, ignore_errors=True)
 
-    async def submit(self, request: jobs_pb2.SubmitRequest, traceparent: str = "") -> Job:
-        """Starts a job; the client's ``traceparent``, if it has one, is where its traces begin.
 
-        Raises:
-            Refused: Its store holds checkpoints already, and it is not to go on from them.
-            StoreError: Its store cannot be opened.
-        """
-        vault = await self._open_vault(request) if request.store else None
-        name = f"job-{len(self.jobs) + 1}"
-        trace = self.tracer.submission(traceparent, {"limnad.job": name}) if self.tracer is not None else None
-        job = self.jobs[name] = Job(name, request, request.workers or self.workers, self, vault, trace)
-        self.keep(job.begin())
-        return job
-
-    async def _open_vault(self, request: jobs_pb2.SubmitRequest) -> Vault:
-        space = request.name or Path(request.path).stem
-        vault = await asyncio.to_thread(Vault, request.store, space, request.keep or KEEP)
-        if not request.resume and await vault.in_use():
-            await vault.close()
-            shown = parse(request.store).shown
-            raise Refused(
-                f"{shown} holds checkpoints or logged inputs of the job {space!r} already: go on from them "
-                "with --resume, "
-                f"delete them (limnad checkpoints delete --store {shown} {space}), or choose another --name"
-            )
-        return vault
-
-    async def take(self, job: Job, count: int) -> list[Engine]:
-        """See `limnad_worker.job.Engines`."""
-        engines = [engine for engine in self._ready[:count] if engine.process.alive]
-        self._ready = self._ready[count:]
-        while len(engines) < count:
-            engines.append(await self._spawn(count))
-        for engine in engines:
-            engine.job = job
-        if job.survives_losses:
-            self.keep(self._keep_spare(count))
-        return engines
-
-    async def _keep_spare(self, width: int) -> None:
-        """A warm engine waits for a job that may lose one: it has imported what an engine needs."""
-        while len(self._ready) < SPARES:
-            self._ready.append(await self._spawn(width))
-
-    async def _spawn(self, width: int) -> Engine:
-        token = secrets.token_urlsafe(32)
-        process = await EngineProcess.spawn(token, self.address, self.host, threads_per_engine(width))
-        engine = Engine(process)
-        self._by_token[token] = engine
-        self.keep(self._watch(engine))
-        return engine
-
-    async def _watch(self, engine: Engine) -> None:
-        how = await engine.process.wait()
-        self._by_token.pop(engine.process.token, None)
-        engine.outgoing.put_nowait(None)
-        if engine.job is not None:
-            await engine.job.engine_event(engine, lambda worker: leader.Exited(worker, how))
-        elif engine in self._ready:
-            self._ready.remove(engine)
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            for job in list(self.jobs.values()):
-                await job.tick()
-
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """See `limnad_worker.job.Engines`."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # -- the Control service -------------------------------------------------------------------------------------------
-
-    async def Attach(  # noqa: N802 - the name that the service has
-        self, request_iterator: AsyncIterator[wire.FromEngine], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[wire.ToEngine]:
-        """See `control.proto`."""
-        first = await anext(request_iterator)
-        engine = self._by_token.get(first.hello.token)
-        if engine is None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this agent has not started that engine")
-            raise AssertionError("abort raises")
-        address = engine.address = first.hello.address
-        self.keep(self._listen(engine, request_iterator))
-        if engine.job is not None:
-            await engine.job.engine_event(engine, lambda worker: leader.Attached(worker, address))
-        while (message := await engine.outgoing.get()) is not None:
-            yield message
-
-    async def _listen(self, engine: Engine, requests: AsyncIterator[wire.FromEngine]) -> None:
-        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
-            async for message in requests:
-                if engine.job is not None:
-                    await engine.job.engine_said(engine, message)
-        # Either it ends now by itself, or it is stopped or cut off: then it must not come back.
-        await asyncio.sleep(LAST_WORDS_S)
-        engine.process.kill()
+def _own_address(host: str) -> str:
+    """What to tell others who are to reach an interface."""
+    return socket.gethostbyname(socket.gethostname()) if host in ANYWHERE else host

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
 
-from limnad_proto.channels import CHANNEL_OPTIONS
+from limnad_proto.channels import open_channel
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
+from limnad_worker.archives import fetch
 from limnad_worker.inbox import Inbox, Outbox
 
 LAST_WORDS_S = 5.0
@@ -34,10 +36,14 @@ class Control:
         inbox.run(self._open(address))
 
     async def _open(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address)
         stub: Any = control_pb2_grpc.ControlStub(self._channel)
         call = stub.Attach()
         self._streams = asyncio.gather(self._write(call), self._read(call))
+
+    def fetch_archive(self, token: str, digest: str, cache: Path) -> Path:
+        """See `limnad_worker.archives.fetch`."""
+        return self._inbox.run(fetch(self._channel, token, digest, cache))
 
     def send(self, **message: Any) -> None:
         """Sends one `FromEngine` with this field."""

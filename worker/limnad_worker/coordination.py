@@ -16,7 +16,8 @@ import grpc
 
 from limnad.cluster import leader
 from limnad.cluster.effects import COORDINATOR
-from limnad_proto.channels import CHANNEL_OPTIONS
+from limnad_proto.channels import open_channel
+from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import coordinator_pb2, coordinator_pb2_grpc
 from limnad_worker.processes import ChildProcess
 
@@ -81,7 +82,14 @@ class CoordinatorProcess(ChildProcess):
     async def _assign(self, job: str, generation: int, workers: int) -> leader.Appointed:
         assert self._process.stdout is not None
         address = json.loads(await self._process.stdout.readline())["address"]
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        async with open_channel(address) as channel:
             stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
             request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
             return leader.Appointed(address, (await stub.Assign(request)).identity)
+
+
+def start_message(start: leader.SendStart) -> wire.Start:
+    """What an engine is told that is to start."""
+    named = start.coordinator
+    coordinator = None if named is None else wire.Appointed(address=named.address, identity=named.identity)
+    return wire.Start(members=start.members, accumulation=start.accumulation.value, coordinator=coordinator)

@@ -8,17 +8,20 @@ The thread never polls: it sleeps in the inbox, into which gRPC's streams put wh
 from __future__ import annotations
 
 import contextlib
-import gc
+import faulthandler
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limnad.batch import CodecError, decode, encode
 from limnad.cluster.effects import COORDINATOR, Ack, Captured, Data, Halt, LogCut, Marker, Progress, Publish
 from limnad.cluster.inputs import is_timed
-from limnad.cluster.leader import Appointed, Fault
+from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
 from limnad.store import StoreError
@@ -39,7 +42,7 @@ from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
 from limnad_worker.measures import Measures
-from limnad_worker.processes import name_process
+from limnad_worker.processes import limit_memory, name_process, quieten_gc
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written, check_durable
 
@@ -57,6 +60,10 @@ BURST_S = 0.0005
 """For how long a busy engine runs callbacks before it lets its streams move: a look at them costs 10 microseconds."""
 
 
+PACKAGES = "packages"
+"""The folder of an archive that holds what `limnad pack` has put there: it is on the module path, behind the job."""
+
+
 class Stopped(Exception):
     """The engine is to end."""
 
@@ -67,10 +74,14 @@ class Engine:
     Args:
         inbox: Where all its news come in.
         server: What its peers connect to.
-        control: Its line to the agent.
+        control: Its line to the leader.
+        token: The secret by which that knows this process.
+        cache: Where the machine keeps archives.
     """
 
-    def __init__(self, inbox: Inbox, server: links.Server, control: Control) -> None:
+    def __init__(self, inbox: Inbox, server: links.Server, control: Control, token: str, cache: Path) -> None:
+        self._token = token
+        self._cache = cache
         self._worker = 0
         self._inbox = inbox
         self._server = server
@@ -117,7 +128,7 @@ class Engine:
         name_process(f"limnad-w{self._worker}")
         log_format.about(partial(_log_fields, prepare, None))
         arguments = {argument.name: argument.value for argument in prepare.arguments}
-        built = build_job(prepare.path, prepare.function, arguments)
+        built = build_job(self._find(prepare), prepare.function, arguments)
         identity = Identity(prepare.job, prepare.generation, self._worker)
         self._server.admit(identity)
         self._control.send(built=describe_flow(built))
@@ -131,7 +142,7 @@ class Engine:
             self._measures.store_requests.append(self._writer.requests)
         check_durable(built.committed, self._writer)
         self._peers = links.connect(start.members, identity, self._inbox)
-        self._hearers = self._connect_hearers(start, identity)
+        self._hearers = links.connect_hearers(self._peers, start, identity, self._inbox)
         machine = Worker(
             built.graph,
             self._worker,
@@ -156,12 +167,13 @@ class Engine:
             self._send_status(machine)  # How far it came helps to find out why.
             raise
 
-    def _connect_hearers(self, start: wire.Start, identity: Identity) -> Sequence[Peer | CoordinatorLink]:
-        """Those whom this engine tells its progress: the coordinator, where there is one, else all peers."""
-        if not start.HasField("coordinator"):
-            return list(self._peers.values())
-        named = Appointed(start.coordinator.address, start.coordinator.identity)
-        return [CoordinatorLink(named, identity, self._inbox)]
+    def _find(self, prepare: wire.Prepare) -> str:
+        """The job file's path."""
+        if not prepare.archive:
+            return prepare.path
+        folder = self._control.fetch_archive(self._token, prepare.archive, self._cache)
+        sys.path[:0] = [str(folder), str(folder / PACKAGES)]
+        return str(folder / prepare.path)
 
     def _restored(self, prepare: wire.Prepare) -> Sequence[Part]:
         assert self._writer is not None
@@ -196,7 +208,7 @@ class Engine:
         return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
-        _quieten_gc()
+        quieten_gc()
         for early in self._early:
             self._arrived(machine, early)
         self._carry_out(machine)
@@ -299,17 +311,23 @@ class Engine:
         elif isinstance(event, Broken):
             self._control.send(failed=wire.Failed(summary=event.reason, fault=Fault.LINK.value))
         elif isinstance(event, wire.ToEngine):
-            match event.WhichOneof("message"):
-                case "stop":
-                    raise Stopped
-                case "push" if machine is not None:
-                    self._taking.push(event.push)
-                case "begin_checkpoint" if machine is not None:
-                    machine.begin_checkpoint(event.begin_checkpoint.checkpoint)
-                case "abort_checkpoint" if machine is not None:
-                    machine.abort_checkpoint(event.abort_checkpoint.checkpoint)
-                case "checkpoint_committed" if machine is not None:
-                    self._committed(machine, event.checkpoint_committed.checkpoint)
+            if event.HasField("stop"):
+                raise Stopped
+            if machine is not None:
+                self._ordered(machine, event)
+
+    def _ordered(self, machine: Worker, order: wire.ToEngine) -> None:
+        match order.WhichOneof("message"):
+            case "push":
+                self._taking.push(order.push)
+            case "drain":
+                machine.inputs.drain(order.drain.inputs)
+            case "begin_checkpoint":
+                machine.begin_checkpoint(order.begin_checkpoint.checkpoint)
+            case "abort_checkpoint":
+                machine.abort_checkpoint(order.abort_checkpoint.checkpoint)
+            case "checkpoint_committed":
+                self._committed(machine, order.checkpoint_committed.checkpoint)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -458,21 +476,17 @@ def _sooner(first_s: float | None, second_s: float | None) -> float | None:
     return min((time_s for time_s in (first_s, second_s) if time_s is not None), default=None)
 
 
-def _quieten_gc() -> None:
-    """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
-
-    A collection in the middle of a round holds up every worker that waits for this one.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-def run_engine(agent: str, token: str, host: str, pid: int) -> None:
+def run_engine(leader: str, token: str, host: str, pid: int, *, memory_bytes: int | None, cache: Path) -> None:
     """The life of an engine process."""
     name_process("limnad-spare")
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # What it prints is to be read while it works, and if it dies.
     inbox = Inbox()
     server = links.Server(inbox, host)
-    control = Control(agent, inbox)
+    control = Control(leader, inbox)
+    if memory_bytes is not None:
+        limit_memory(memory_bytes)
     control.send(hello=wire.Hello(token=token, pid=pid, address=server.address))
-    Engine(inbox, server, control).run()
+    Engine(inbox, server, control, token, cache).run()

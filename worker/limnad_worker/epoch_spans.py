@@ -42,7 +42,6 @@ class EpochSpans:
         job: The job's name.
         generation: Its run.
         worker: Which worker this is; worker 0 also records the epoch itself.
-        restored: Whether it goes on from a checkpoint: epochs that this covers are not its own.
         clock_ns: What callbacks are timed with.
         calendar_ns: Nanoseconds since 1970.
     """
@@ -53,7 +52,6 @@ class EpochSpans:
         job: str,
         generation: int,
         worker: int,
-        restored: bool = False,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
         calendar_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -63,7 +61,7 @@ class EpochSpans:
         self._worker = worker
         self._clock_ns = clock_ns
         self._since_1970_ns = calendar_ns() - clock_ns()
-        self._restored = restored
+        self._began = False
         self._opened = 0
         self._complete = 0
         self._looked_ns = 0
@@ -90,15 +88,20 @@ class EpochSpans:
     def look(self, machine: Worker, *, at_rest: bool) -> None:
         """Records the epochs that have become complete; of a busy engine not each time."""
         now_ns = self._clock_ns()
-        if machine.scheduler.notifying and (at_rest or now_ns - self._looked_ns >= LOOK_INTERVAL_NS):
+        scheduler = machine.scheduler
+        if scheduler.notifying and (at_rest or now_ns - self._looked_ns >= LOOK_INTERVAL_NS):
             self._looked_ns = now_ns
-            self.moved(machine.scheduler.epochs_opened, machine.epoch, now_ns)
+            if not self._began:
+                self._began = True
+                self.goes_on(scheduler.epochs_opened if machine.first_epoch is None else machine.first_epoch)
+            self.moved(scheduler.epochs_opened, machine.epoch, now_ns)
+
+    def goes_on(self, epoch: int) -> None:
+        """Those before ``epoch`` are covered by the checkpoint from which the job goes on: they are not its own."""
+        self._opened = epoch
 
     def moved(self, opened: int, frontier: int | None, now_ns: int) -> None:
         """So many epochs are open, and ``frontier`` is the first that is not complete; None: there is none."""
-        if self._restored:
-            self._restored = False
-            self._opened = opened if frontier is None else min(frontier, opened)
         for epoch in range(max(self._opened, opened - MOST_NEW_EPOCHS), opened):
             self._began_ns[epoch] = now_ns
         self._opened = max(self._opened, opened)
@@ -174,4 +177,4 @@ def epoch_spans(prepare: wire.Prepare) -> EpochSpans | None:
     if tracer is None:
         return None
     trace = JobTrace.parse(tracer, prepare.traceparent)
-    return EpochSpans(trace, prepare.job, prepare.generation, prepare.worker, restored=bool(prepare.restore))
+    return EpochSpans(trace, prepare.job, prepare.generation, prepare.worker)

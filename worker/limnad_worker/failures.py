@@ -6,7 +6,6 @@ from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
 from limnad.connectors.exactly_once import LostOutput
 from limnad.errors import ClusterError, InputError
-from limnad.store import StoreError
 from limnad.stream.failures import brief, undescribed, user_traceback
 from limnad.timely.scheduler import VertexFailure
 from limnad_proto.v1 import control_pb2 as wire
@@ -40,7 +39,7 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
             )
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
-        case StoreError():
+        case ClusterError():
             return wire.Failed(summary=str(error), fault="engine")
         case LinkError():
             return wire.Failed(summary=str(error), fault="link")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import PurePath
 
 from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
@@ -11,12 +10,6 @@ from limnad_proto.v1 import jobs_pb2
 
 KEPT = 100
 """How many of each are remembered: the page shows the newest ones, and a job may run for months."""
-
-
-def title(request: jobs_pb2.SubmitRequest) -> str:
-    """What a list shows beside the job's name: the file, and the function if it has another name than usual."""
-    file = PurePath(request.path).name
-    return file if request.function in ("", "job") else f"{file}:{request.function}"
 
 
 def built(view: jobs_pb2.JobView, told: wire.Built) -> None:

@@ -1,4 +1,4 @@
-"""One job as its agent sees it: one generation of engines after the other, and what they have told.
+"""One job as its leader sees it: one generation of engines after the other, and what they have told.
 
     Submit -> [begin a generation: mint it, take engines, Prepare ... Start] -> engines run
                     ^                                                              |
@@ -11,26 +11,30 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.records import PartError
+from limnad.cluster.registry import Deposed
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
-from limnad.store import LostState, StoreError, Unavailable
+from limnad.store import StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
-from limnad_worker.coordination import Coordination
-from limnad_worker.engines import Engine, Engines
-from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
+from limnad_worker.coordination import Coordination, start_message
+from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
+from limnad_worker.hosts import Engine, Hosts
 from limnad_worker.job_watch import JobWatch
+from limnad_worker.logs import JobLog
 from limnad_worker.outputs import Delivery, Outputs
+from limnad_worker.past import Past
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
@@ -43,7 +47,10 @@ ENDED = (
 STORE_RETRY_S = 1.0
 """How often a job that cannot begin because its store is away looks again."""
 
-_STATES = {
+DRAINER = "limnad drain"
+"""The producer that closes hand-fed inputs when a job is drained."""
+
+STATES = {
     leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
     leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
     leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
@@ -56,29 +63,40 @@ class Job:
     """One job.
 
     Args:
-        name: Its name at the agent.
+        name: Its name at the leader.
         request: What was asked for.
-        workers: How many engines.
-        engines: Where they come from.
+        engines: Where engines come from.
         vault: Its store; None: a worker that is lost ends the job.
         trace: Where its traces go; None: nowhere.
+
+    Attributes:
+        workers: How many engines; 0, until it begins: as many as there are slots then.
+        log: What they print.
+        past: What it can go on from; None: it keeps no checkpoints.
+        watch: What becomes of it, for those who watch it.
     """
 
     def __init__(
         self,
         name: str,
         request: jobs_pb2.SubmitRequest,
-        workers: int,
-        engines: Engines,
+        engines: Hosts,
         vault: Vault | None,
         trace: JobTrace | None = None,
     ) -> None:
         self.name = name
         self.request = request
-        self.workers = workers
+        self.workers = request.workers
+        self.log = JobLog()
+        self.draining = False
+        self.on_change: Callable[[], None] = lambda: None
         self.engines: list[Engine] = []
         self.view = jobs_pb2.JobView(
-            job=name, durable=vault is not None, title=history.title(request), submitted_s=time.time()
+            job=name,
+            durable=vault is not None,
+            path=request.path,
+            function=request.function or "job",
+            submitted_s=time.time(),
         )
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
@@ -90,12 +108,11 @@ class Job:
         self._source = engines
         self._vault = vault
         self._feeder = self._make_feeder(vault)
-        self._run = leader.Run(workers)
+        self._run = leader.Run(self.workers)
         self._coordination = Coordination(engines.host, self.tell_leader)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
-        self._restore = 0
-        self._unreadable: set[int] = set()
+        self.past = None if vault is None else Past(vault, self.view, self.outputs)
         self._asked: list[asyncio.Future[int]] = []
         self._identity = secrets.token_hex(16)
         self._submitted_s = self._running_s = time.monotonic()
@@ -110,11 +127,14 @@ class Job:
     async def begin(self) -> None:
         """Begins a generation, and with a store as often as the store is away again."""
         self._let_go()
+        if not self.workers:
+            self.workers = await self._source.gathered()
+            self.on_change()
         accumulation = Accumulation(self.request.progress or "local")
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
-        if self._vault is None:
+        if self.past is None:
             self.generation += 1
-        elif not await self._mint(run):
+        elif not await self._begin_in(self.past, run):
             return
         self._run = run
         self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
@@ -122,64 +142,35 @@ class Job:
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
         self.view.workers.extend(wire.Status() for _ in range(self.workers))
-        self.watch.begins(self.generation, self.workers, self._restore)
-        self.engines = await self._source.take(self, self.workers)
-        if self.state.ended:
-            self._let_go()
+        self.watch.begins(self.generation, self.workers, self.past.start if self.past is not None else 0)
+        engines = await self._source.take(self, self.workers)
+        if self.state.ended or self._run is not run:
+            for engine in engines:
+                engine.kill()
             return
+        self.engines = engines
         for worker, engine in enumerate(self.engines):
             if engine.address:
                 await self.tell_leader(leader.Attached(worker, engine.address))
 
-    async def _mint(self, run: leader.Run) -> bool:
-        """Takes the job over in its store, and chooses the checkpoint to start from; False: the job has ended."""
-        assert self._vault is not None
+    async def _begin_in(self, past: Past, run: leader.Run) -> bool:
+        """Begins a generation in the store, as often as that is away; False: the job has ended."""
         while not self.state.ended:
             try:
-                begun = await self._vault.begin_generation()
-                self.generation = begun.generation
-                await self._choose(run, begun.checkpoints)
+                self.generation = await past.begin(run, self._source.check)
             except Unavailable as error:
                 self.view.last_fault = f"the store is away: {error}"
                 await asyncio.sleep(STORE_RETRY_S)
+            except Deposed:
+                return False  # The agent ends, and who leads now begins a generation of its own.
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
+                self._feeder.restored(past.record)
                 return not self.state.ended
         return False
 
-    async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
-        """The newest checkpoint that can be read.
-
-        Raises:
-            LostState: There are some, and none can be read.
-        """
-        assert self._vault is not None
-        problem: Exception | None = None
-        for number in reversed([each for each in checkpoints if each not in self._unreadable]):
-            try:
-                record = await self._vault.read(number)
-                if not self.view.generation:  # This agent has no outputs of the job yet.
-                    names = sorted({output.blob.chunk for output in record.outputs if output.blob is not None})
-                    chunks = await self._vault.get(names)
-                    self.outputs.load(record.outputs, dict(zip(names, chunks, strict=True)))
-            except Unavailable:
-                raise
-            except (StoreError, PartError) as error:
-                self._unreadable.add(number)
-                self.view.last_fault = f"checkpoint {number} cannot be read, an older one is taken: {error}"
-                problem = error
-                continue
-            self._restore = self.view.checkpoint = number
-            run.graph, run.stages = record.fingerprint, tuple(name for name, _ in record.stages)
-            self._feeder.restored(record)
-            return
-        if checkpoints:
-            raise LostState(f"none of the checkpoints {', '.join(map(str, checkpoints))} can be read: {problem}")
-        self._restore = 0
-        self._feeder.restored(None)
-
-    async def _restart(self) -> None:
+    async def restart(self) -> None:
         """A new generation in the place of one that has ended."""
         self.recovering = True
         await self.notify()
@@ -201,12 +192,12 @@ class Job:
                 case leader.Assign():
                     self._source.keep(self._coordination.assign(self.name, self.generation, self.workers))
                 case leader.SendStart():
-                    self._send(effect.worker, start=_start(effect))
+                    self._send(effect.worker, start=start_message(effect))
                 case leader.SendStop(worker):
                     self._send(worker, stop=wire.Stop())
                 case leader.Kill(worker):
                     for engine in self.engines[worker : worker + 1]:  # None, from one generation to the next.
-                        engine.process.kill()
+                        engine.kill()
                 case leader.Conclude():
                     assert self._saving is not None
                     await self._saving.conclude()
@@ -219,6 +210,7 @@ class Job:
             job=self.name,
             generation=self.generation,
             path=self.request.path,
+            archive=self.request.archive,
             function=self.request.function or "job",
             arguments=self.request.arguments,
             workers=self.workers,
@@ -226,7 +218,7 @@ class Job:
             identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",
-            restore=self._restore,
+            restore=self.past.start if self.past is not None else 0,
             traceparent=self.watch.traceparent,
         )
 
@@ -245,13 +237,14 @@ class Job:
             if self._saving is not None:
                 self._saving.close()
             if failure.fault is leader.Fault.CHECKPOINT:
-                self._unreadable.add(self._restore)
+                assert self.past is not None
+                self.past.distrust()
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
                 history.restarted(self.view, failure.summary)
                 self.watch.lost(failure)
-                self._source.keep(self._restart())
+                self._source.keep(self.restart())
                 return
             failure = verdict
         if state is leader.State.RUNNING:
@@ -262,6 +255,8 @@ class Job:
             self.state = state
             self.watch.running()
             self._feeder.begin(self.generation)
+            if self.draining:
+                await self.tell_drain()
             await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
@@ -281,6 +276,9 @@ class Job:
         for waiting in self._asked:
             if not waiting.done():
                 waiting.set_exception(Refused(over))
+        self.view.ended_s = time.time()
+        self.log.close()
+        self.on_change()
         if self._vault is not None:
             self._source.keep(self._vault.close())
         await self.notify()
@@ -312,22 +310,22 @@ class Job:
         if self._asked and self._saving is not None and self._run.state is leader.State.RUNNING:
             await self._saving.ask()
 
-    async def rescale(self, workers: int) -> int:
-        """Goes on with another number of workers from a new checkpoint; returns the generation.
+    @property
+    def is_running(self) -> bool:
+        """Whether its engines run."""
+        return self.state is leader.State.RUNNING and not self.recovering
 
-        Raises:
-            Refused: See `checkpoint`.
-        """
-        await self.checkpoint()
-        if workers != self.workers:
-            history.restarted(self.view, f"it was rescaled from {self.workers} workers to {workers}.")
-            self.workers = workers
-            await self._restart()
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.state.ended or not self.recovering)
-        if self.state.ended:
-            raise Refused(f"the job has ended: it is {self.state.value}")
-        return self.generation
+    async def tell_drain(self) -> None:
+        """Has the inputs of a job that is drained end where they stand."""
+        stages = [stage.name for stage in self.view.stages if stage.kind == "input"]
+        self._send_all(drain=wire.Drain(inputs=[name for name in stages if name not in self.view.inputs]))
+        for name in self.view.inputs:
+            self._source.keep(self._close_input(name))
+
+    async def _close_input(self, name: str) -> None:
+        push = wire.Push(input=name, close=True)
+        with contextlib.suppress(Refused, Doubtful):  # It is closed already, or the job has ended meanwhile.
+            await self._feeder.push(jobs_pb2.PushRequest(push=push, producer=DRAINER, sequence=1))
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
@@ -336,11 +334,10 @@ class Job:
         if self._saving is not None:
             self._saving.close()
         for engine in before:
-            engine.process.kill()
+            engine.kill()
         self._coordination.let_go()
 
     async def _committed(self, checkpoint: int) -> None:
-        self._restore = checkpoint
         for waiting in self._asked:
             if not waiting.done():
                 waiting.set_result(checkpoint)
@@ -423,14 +420,33 @@ class Job:
 
     def snapshot(self) -> jobs_pb2.JobView:
         """The job as a client sees it."""
-        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else _STATES[self.state]
+        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
+        self.view.width = self.workers
         waits = [self._feeder.waiting, *(status.waiting for status in self.view.workers)]
         self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         return copy
+
+    def revive(self, vault: Vault) -> None:
+        """Makes a job that has ended, or keeps no checkpoints yet, ready to be started again from those in a store."""
+        self._vault, self.past = vault, Past(vault, self.view, self.outputs)
+        self._feeder = self._make_feeder(vault)
+        self.state, self.failure, self.draining, self.view.draining = leader.State.STARTING, None, False, False
+        for field in ("failure", "failed_worker", "ended_s"):
+            self.view.ClearField(field)
+        self.log.reopen()
+
+    async def fail(self, failure: leader.Failure) -> None:
+        """Ends the job: it cannot even begin."""
+        await self._end(leader.State.FAILED, failure)
+
+    def abandon(self) -> None:
+        """The leader is about to go: lets engines go, and ends nothing."""
+        self._let_go()
+        self.log.close()
 
     async def cancel(self) -> None:
         """Ends the job at once."""
@@ -471,12 +487,6 @@ class Job:
                 raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
             raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
-
-
-def _start(start: leader.SendStart) -> wire.Start:
-    named = start.coordinator
-    coordinator = None if named is None else wire.Appointed(address=named.address, identity=named.identity)
-    return wire.Start(members=start.members, accumulation=start.accumulation.value, coordinator=coordinator)
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:

@@ -1,4 +1,4 @@
-"""The service for clients: requests in, answers of the agent's jobs out."""
+"""The service for clients: requests in, answers of the leader's jobs out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
+from limnad.errors import JobError
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad_worker import steering
 from limnad_worker.feeding import Doubtful, Refused
+from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
 
 if TYPE_CHECKING:
-    from limnad_worker.agent import Agent
     from limnad_worker.job import Job
+    from limnad_worker.leading import Leader
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,36 +29,69 @@ MAX_WORKERS = 256
 WATCH_INTERVAL_S = 0.25
 """How often a watcher is told of a job that runs: as often as a live view is drawn."""
 
+_LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:")
+
 
 class JobService(jobs_pb2_grpc.JobServiceServicer):
     """See `jobs.proto`."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
 
     def register(self, server: Any) -> None:
         """Adds the service to a server."""
         jobs_pb2_grpc.add_JobServiceServicer_to_server(self, server)
 
+    # -- to begin ------------------------------------------------------------------------------------------------------
+
+    async def Upload(  # noqa: N802 - the names that the service has
+        self, request_iterator: AsyncIterator[jobs_pb2.UploadPiece], context: Context
+    ) -> jobs_pb2.UploadResponse:
+        """See `jobs.proto`."""
+        try:
+            return jobs_pb2.UploadResponse(
+                archive=await self._leader.archives.receive(piece.data async for piece in request_iterator)
+            )
+        except (JobError, StoreError) as error:
+            await _abort(context, error)
+
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:  # noqa: N802
         """See `jobs.proto`."""
-        if not request.path:
-            await _refuse(context, "path is empty: name the job file")
-        if request.workers > MAX_WORKERS:
-            await _refuse(context, f"{request.workers} workers are more than the {MAX_WORKERS} that a job can have")
-        if request.progress and request.progress not in {mode.value for mode in Accumulation}:
-            modes = ", ".join(repr(mode.value) for mode in Accumulation)
-            await _refuse(context, f"progress is one of {modes}, not {request.progress!r}")
-        if request.delivery and request.delivery not in {mode.value for mode in Delivery}:
-            await _refuse(context, f"delivery is 'eager' or 'committed', not {request.delivery!r}")
-        if request.checkpoint_interval_s < 0:
-            await _refuse(context, f"checkpoints cannot be {request.checkpoint_interval_s:g} s apart")
+        if problem := self._problem(request, context):
+            await _refuse(context, problem)
         try:
             told = dict(context.invocation_metadata() or ())
-            job = await self._agent.submit(request, str(told.get("traceparent", "")))
-        except (Refused, StoreError) as error:
-            await _refuse(context, str(error))
-        return jobs_pb2.SubmitResponse(job=job.name)
+            job = await self._leader.submit(request, str(told.get("traceparent", "")))
+        except (Refused, JobError, NotLeading, StoreError) as error:
+            await _abort(context, error)
+        return jobs_pb2.SubmitResponse(job=job.name, durable=job.survives_losses)
+
+    def _problem(self, request: jobs_pb2.SubmitRequest, context: Context) -> str:
+        """What is wrong with a request; empty: nothing."""
+        if not request.path:
+            return "path is empty: name the job file"
+        if not request.archive and not (self._leader.accept_paths and context.peer().startswith(_LOOPBACK)):
+            return "a cluster takes a job with its files, as an archive: upload one, as limnad submit does"
+        if request.workers > MAX_WORKERS:
+            return f"{request.workers} workers are more than the {MAX_WORKERS} that a job can have"
+        if request.progress and request.progress not in {mode.value for mode in Accumulation}:
+            modes = ", ".join(repr(mode.value) for mode in Accumulation)
+            return f"progress is one of {modes}, not {request.progress!r}"
+        if request.delivery and request.delivery not in {mode.value for mode in Delivery}:
+            return f"delivery is 'eager' or 'committed', not {request.delivery!r}"
+        if request.checkpoint_interval_s < 0:
+            return f"checkpoints cannot be {request.checkpoint_interval_s:g} s apart"
+        return ""
+
+    # -- to look -------------------------------------------------------------------------------------------------------
+
+    async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.JobView:  # noqa: N802
+        """See `jobs.proto`."""
+        return (await self._job(request.job, context)).snapshot()
+
+    async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        return jobs_pb2.ListResponse(jobs=[job.snapshot() for job in self._leader.jobs])
 
     async def Watch(  # noqa: N802
         self, request: jobs_pb2.WatchRequest, context: Context
@@ -80,6 +116,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
     ) -> AsyncIterator[control_pb2.Output]:
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
+        await self._leader.recall_outputs(job)
         wanted = set(request.outputs)
         given = 0
         while True:
@@ -91,6 +128,37 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
                 return
             async with job.changed:
                 await job.changed.wait_for(lambda: given < job.outputs.readable or job.state.ended)  # noqa: B023
+
+    async def Logs(  # noqa: N802
+        self, request: jobs_pb2.LogsRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.LogPiece]:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        async for piece in job.log.read(follow=request.follow):
+            yield jobs_pb2.LogPiece(worker=piece.worker, generation=piece.generation, text=piece.text)
+
+    async def GetCluster(  # noqa: N802
+        self, request: jobs_pb2.GetClusterRequest, context: Context
+    ) -> jobs_pb2.ClusterView:
+        """See `jobs.proto`."""
+        hosts = self._leader.hosts
+        if request.gathered:
+            await hosts.gathered()
+        return jobs_pb2.ClusterView(
+            agents=[
+                jobs_pb2.AgentView(
+                    index=link.info.index,
+                    address=link.info.address,
+                    slots=link.info.slots,
+                    busy=link.load().busy,
+                    build=link.info.build,
+                    leaving=link.leaving,
+                )
+                for link in hosts.links
+            ]
+        )
+
+    # -- to act --------------------------------------------------------------------------------------------------------
 
     async def Push(  # noqa: N802
         self, request_iterator: AsyncIterator[jobs_pb2.PushRequest], context: Context
@@ -121,7 +189,16 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         await job.cancel()
+        await self._leader.settle(job)
         return jobs_pb2.CancelResponse()
+
+    async def Drain(self, request: jobs_pb2.DrainRequest, context: Context) -> jobs_pb2.DrainResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        if not job.state.ended:
+            await steering.drain(job)
+            await self._leader.settle(job)
+        return jobs_pb2.DrainResponse()
 
     async def Checkpoint(  # noqa: N802
         self, request: jobs_pb2.CheckpointRequest, context: Context
@@ -131,8 +208,30 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             return jobs_pb2.CheckpointResponse(checkpoint=await job.checkpoint())
         except Refused as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            raise AssertionError("abort raises") from None
+            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+
+    async def ListCheckpoints(  # noqa: N802
+        self, request: jobs_pb2.ListCheckpointsRequest, context: Context
+    ) -> jobs_pb2.ListCheckpointsResponse:
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        try:
+            return jobs_pb2.ListCheckpointsResponse(checkpoints=await self._leader.checkpoints(job))
+        except StoreError as error:
+            await _abort(context, error)
+
+    async def Restore(self, request: jobs_pb2.RestoreRequest, context: Context) -> jobs_pb2.RestoreResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        if request.workers > MAX_WORKERS:
+            await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
+        try:
+            generation = await self._leader.restore(job, request.checkpoint, request.workers)
+        except Refused as error:
+            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+        except StoreError as error:
+            await _abort(context, error)
+        return jobs_pb2.RestoreResponse(generation=generation)
 
     async def Rescale(self, request: jobs_pb2.RescaleRequest, context: Context) -> jobs_pb2.RescaleResponse:  # noqa: N802
         """See `jobs.proto`."""
@@ -140,19 +239,25 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if not 1 <= request.workers <= MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            return jobs_pb2.RescaleResponse(generation=await job.rescale(request.workers))
+            return jobs_pb2.RescaleResponse(generation=await steering.rescale(job, request.workers))
         except Refused as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            raise AssertionError("abort raises") from None
+            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
 
     async def _job(self, name: str, context: Context) -> Job:
-        job = self._agent.jobs.get(name)
-        if job is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {name!r}")
-            raise AssertionError("abort raises")
-        return job
+        try:
+            return self._leader.job(name)
+        except KeyError as error:
+            await _refuse(context, str(error.args[0]), grpc.StatusCode.NOT_FOUND)
+        except NotLeading as error:
+            await _abort(context, error)
 
 
-async def _refuse(context: Context, why: str) -> NoReturn:
-    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, why)
+async def _abort(context: Context, error: Exception) -> NoReturn:
+    """Says why something cannot be had, and whether to try again."""
+    away = isinstance(error, NotLeading)
+    await _refuse(context, str(error), grpc.StatusCode.UNAVAILABLE if away else grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def _refuse(context: Context, why: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT) -> NoReturn:
+    await context.abort(code, why)
     raise AssertionError("abort raises")

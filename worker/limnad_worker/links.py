@@ -17,7 +17,8 @@ import grpc
 
 from limnad.cluster.effects import COORDINATOR, Ack, Data, Progress, flatten, unflatten
 from limnad.cluster.leader import Appointed
-from limnad_proto.channels import CHANNEL_OPTIONS
+from limnad_proto.channels import listen, make_server, open_channel
+from limnad_proto.v1 import control_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 from limnad_worker import framing
 from limnad_worker.inbox import Inbox, Outbox
@@ -70,12 +71,12 @@ class Server:
         self._identity: Identity | None = None
         self._closing = False
         self._server = inbox.run(self._make())
-        self.port = self._server.add_insecure_port(f"{host}:0")
+        self.port = listen(self._server, host)
         self.address = f"{host}:{self.port}"
         inbox.run(self._server.start())
 
     async def _make(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        server = make_server()
         handlers = {
             "Data": grpc.stream_unary_rpc_method_handler(self._data, None, wire.StreamEnd.SerializeToString),
             "Progress": grpc.stream_unary_rpc_method_handler(
@@ -142,7 +143,7 @@ class Peer:
         inbox.run(self._open(address, identity))
 
     async def _open(self, address: str, identity: Identity) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address)
         self._writers = [
             asyncio.create_task(self._write("Data", self._data, identity)),
             asyncio.create_task(self._write("Progress", self._progress, identity)),
@@ -197,7 +198,7 @@ class CoordinatorLink:
         inbox.run(self._open(coordinator, identity))
 
     async def _open(self, coordinator: Appointed, identity: Identity) -> None:
-        self._channel = grpc.aio.insecure_channel(coordinator.address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(coordinator.address)
         stub: Any = self._channel.stream_stream("/limnad.v1.Coordinator/Accumulate", None, None)
         call = stub(metadata=(*identity.metadata(), ("limnad-coordinator", coordinator.identity)), wait_for_ready=False)
         self._tasks = [asyncio.create_task(self._write(call)), asyncio.create_task(self._read(call))]
@@ -235,6 +236,15 @@ def connect(members: Sequence[str], identity: Identity, inbox: Inbox) -> dict[in
         for worker, address in enumerate(members)
         if worker != identity.worker
     }
+
+
+def connect_hearers(
+    peers: dict[int, Peer], start: control_pb2.Start, identity: Identity, inbox: Inbox
+) -> Sequence[Peer | CoordinatorLink]:
+    """Those whom an engine tells its progress: the coordinator, where there is one, else all peers."""
+    if not start.HasField("coordinator"):
+        return list(peers.values())
+    return [CoordinatorLink(Appointed(start.coordinator.address, start.coordinator.identity), identity, inbox)]
 
 
 def pack_progress(message: Progress) -> bytes:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
+import resource
 import signal
 import sys
+from pathlib import Path
 
 # A batch comes and goes as one large block. By default glibc gives such blocks back at once, so that each new batch
 # pays for its pages again: a third of the throughput of a stream.
@@ -58,14 +61,32 @@ class EngineProcess(ChildProcess):
         self.token = token
 
     @classmethod
-    async def spawn(cls, token: str, agent: str, host: str, threads: int) -> EngineProcess:
-        """Starts an engine that will attach to the agent at that address.
+    async def spawn(
+        cls,
+        token: str,
+        leader: str,
+        host: str,
+        threads: int,
+        cache: Path,
+        *,
+        memory_bytes: int | None = None,
+        out: int | None = None,
+        err: int | None = None,
+    ) -> EngineProcess:
+        """Starts an engine that will attach to the leader at that address.
 
         Args:
             token: Given in its environment, which no other user can read.
-            agent: The agent's address.
+            leader: The leader's address.
             host: The interface it serves its peers on.
             threads: For Polars.
+            cache: Where the machine keeps archives.
+            memory_bytes: How much it may take beyond what it needs to start; None: no limit.
+            out: A descriptor for its standard output; None: this process's.
+            err: One for its standard error.
+
+        Raises:
+            OSError: The machine has no room for another process.
         """
         environment = {
             **os.environ,
@@ -73,7 +94,9 @@ class EngineProcess(ChildProcess):
             "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", str(threads)),
             "LIMNAD_ENGINE_TOKEN": token,
         }
-        arguments = ["engine", "--agent", agent, "--host", host]
+        arguments = ["engine", "--leader", leader, "--host", host, "--cache", str(cache)]
+        if memory_bytes is not None:
+            arguments += ["--memory", str(memory_bytes)]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -81,15 +104,40 @@ class EngineProcess(ChildProcess):
             *arguments,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
             start_new_session=True,
         )
         return cls(token, process)
+
+
+def limit_memory(extra_bytes: int) -> None:
+    """From now on this process gets at most so much more private memory than it has: what lies above is refused.
+
+    RLIMIT_DATA, which counts what is mapped, touched or not: RLIMIT_AS would count shared libraries and the reserves of
+    allocators, too, and a control group needs a right that a container seldom has.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    has_bytes = next(int(line.split()[1]) for line in lines if line.startswith("VmData:")) << 10
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = has_bytes + extra_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def name_process(name: str) -> None:
     """What ``ps`` and ``top`` call this process, where the system lets it choose; 15 characters at most."""
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(name)
+
+
+def quieten_gc() -> None:
+    """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
+
+    A collection in the middle of a round holds up every worker that waits for this one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _signal_name(number: int) -> str:

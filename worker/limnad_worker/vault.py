@@ -10,16 +10,18 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from limnad.cluster.cuts import Standings, passed
 from limnad.cluster.feeding import Push
-from limnad.cluster.records import CheckpointRecord
+from limnad.cluster.records import CheckpointRecord, PartError
 from limnad.histogram import Histogram
 from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
+from limnad.store.checkpoints import State
 from limnad.store.errors import StoreError
 from limnad.store.windows import windows
+from limnad_proto.v1 import jobs_pb2
 
 T = TypeVar("T")
 
@@ -158,6 +160,18 @@ class Vault:
         """Gives up a checkpoint that is being written."""
         await self._call(lambda: self._checkpoints.abandon(number))
 
+    async def numbers(self) -> tuple[int, ...]:
+        """The complete checkpoints, newest last."""
+        return await self._call(lambda: Checkpoints(self._job).numbers())
+
+    async def roll_back(self, number: int) -> None:
+        """Forgets all checkpoints that are newer than this one."""
+
+        def older(state: State) -> State:
+            return replace(state, complete=tuple(each for each in state.complete if each <= number))
+
+        await self._call(lambda: self._checkpoints.change(older))
+
     async def read(self, number: int) -> CheckpointRecord:
         """What a checkpoint says.
 
@@ -166,6 +180,25 @@ class Vault:
             PartError: It is damaged.
         """
         return await self._call(lambda: CheckpointRecord.decode(self._checkpoints.manifest(number).body))
+
+    async def info(self, number: int) -> jobs_pb2.CheckpointInfo:
+        """What a client is told of a checkpoint.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        try:
+            record = await self.read(number)
+        except PartError as error:
+            raise StoreError(str(error)) from None
+        return jobs_pb2.CheckpointInfo(
+            checkpoint=number,
+            made_s=record.made_s,
+            epoch=record.epoch,
+            workers=len(record.parts),
+            generation=record.generation,
+            bytes=sum(blob.size for part in record.parts for blob in part.blobs()),
+        )
 
     async def put(self, datas: Sequence[bytes], mark: int) -> list[str]:
         """Stores chunks for a checkpoint that is being written."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from limnad.cli import checkpoints, options
+from limnad.cli import checkpoints, cluster, jobs, options
 from limnad.cli.logging_options import logging_environment
 from limnad.errors import JobError
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 
 app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(jobs.app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,8 +100,8 @@ def run(
     wanted = RunOptions(
         target=target,
         workers=workers,
-        arguments=pairs(arg or [], "-a KEY=VALUE"),
-        feeds=pairs(feed or [], "--feed INPUT=FILE"),
+        arguments=options.pairs(arg or [], "-a KEY=VALUE"),
+        feeds=options.pairs(feed or [], "--feed INPUT=FILE"),
         show=show,
         as_json=json,
         port=port,
@@ -167,19 +169,14 @@ def graph(
     """Print a job's dataflow graph as Mermaid, without running it."""
     from limnad.cli.graph import show_graph
 
-    show_graph(target, pairs(arg or [], "-a KEY=VALUE"), output, as_json=json)
+    show_graph(target, options.pairs(arg or [], "-a KEY=VALUE"), output, as_json=json)
 
 
-def pairs(given: list[str], usage: str) -> dict[str, str]:
-    """Splits ``KEY=VALUE`` options.
-
-    Raises:
-        JobError: One has no ``=``.
-    """
-    found: dict[str, str] = {}
-    for pair in given:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise JobError(f"{pair!r} is not of the form {usage}")
-        found[key] = value
-    return found
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    no_args_is_help=False,
+)
+def worker(context: typer.Context) -> None:
+    """Be one agent of a cluster: what a container runs. See `limnad worker --help`."""
+    cluster.serve_worker(context.args)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from limnad.cli.durations import seconds
+from limnad.errors import JobError
 
 DEFAULT_STORE = "dir:.limnad"
 """Where checkpoints are kept if nobody says: beside the job, for one machine."""
@@ -39,7 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
 ]
-Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of the run on loopback, and print its URL.")]
+Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of all jobs on loopback, and print its URL.")]
 UiPort = Annotated[
     int | None,
     typer.Option(min=0, max=65535, metavar="PORT", help="The page's port (implies --ui); by default any that is free."),
@@ -167,3 +168,18 @@ DrillStore = Annotated[
     typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
 ]
 Seed = Annotated[int, typer.Option(help="Decides when the faults strike, and whom.")]
+
+
+def pairs(given: list[str], usage: str) -> dict[str, str]:
+    """Splits ``KEY=VALUE`` options.
+
+    Raises:
+        JobError: One has no ``=``.
+    """
+    found: dict[str, str] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise JobError(f"{pair!r} is not of the form {usage}")
+        found[key] = value
+    return found

@@ -91,7 +91,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                 if cluster.ui is not None and not lost:
                     screen.say(f"the run's page: {cluster.ui}")
                     ui_port = urlsplit(cluster.ui).port  # The page that is open now finds the next agent, too.
-                with Client(cluster.address) as client:
+                with Client(cluster.address, patience_s=0) as client:
                     job = client.submit(
                         path,
                         function,
@@ -99,6 +99,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                         workers=options.workers,
                         progress=options.progress,
                         checkpointing=checkpointing,
+                        upload=False,
                     )
                     return screen.watch(job)
         except ClusterError as error:

@@ -4,15 +4,21 @@
 part of the library that knows the wire types.
 """
 
-from limnad.client.client import Checkpointing, Client, Job
+from limnad.client.agents import AgentStatus, ClusterStatus
+from limnad.client.aio import AsyncClient
+from limnad.client.client import Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
-from limnad.client.status import CheckpointPhases, JobStatus, RecoveryStatus, StageStatus
+from limnad.client.status import CheckpointInfo, Checkpointing, CheckpointPhases, JobStatus, RecoveryStatus, StageStatus
 
 __all__ = [
+    "AgentStatus",
+    "AsyncClient",
+    "CheckpointInfo",
     "CheckpointPhases",
     "Checkpointing",
     "Client",
+    "ClusterStatus",
     "Input",
     "Job",
     "JobStatus",

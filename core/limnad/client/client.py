@@ -1,87 +1,41 @@
-"""A client of an agent."""
+"""A client of a cluster's leader."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import grpc
-
 from limnad.batch import decode
-from limnad.client.inputs import Input
-from limnad.client.status import JobStatus, status_of
-from limnad.client.translation import translated, translated_stream
+from limnad.client.agents import ClusterStatus
+from limnad.client.channels import open_channel
+from limnad.client.inputs import PATIENCE_S, Input
+from limnad.client.packing import Packed, pack
+from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, status_of
+from limnad.client.translation import patient_stream, translated, translated_stream
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 
-_OPTIONS = [
-    # An agent that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
-    ("grpc.http2.ping_timeout_ms", 3000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
-]
-
-
-@dataclass(frozen=True)
-class Checkpointing:
-    """How a job is made to survive the loss of its workers.
-
-    Attributes:
-        store: Where checkpoints are kept: ``"dir:PATH"``, ``"redis://HOST:PORT/DB"``; see `limnad.store.open_store`.
-        name: The job's name there; by default that of its file.
-        every_s: Seconds from one checkpoint to the next; None: only when asked for.
-        every_epochs: A checkpoint after so many complete epochs, too; None: not by epochs.
-        timeout_s: After how long a checkpoint is given up; None: the default.
-        keep: How many are kept; None: the default.
-        resume: Go on from the newest one. Without it, checkpoints of an earlier run are refused, never overwritten.
-        max_restarts: How often the job is started again within ``restart_window_s``; None: the default.
-        restart_window_s: For how long a restart counts; None: the default.
-        delivery: When readers get an epoch of an output: ``"eager"``, at once; ``"committed"``, when a durable
-            checkpoint covers it, so that nobody ever sees what might be computed again.
-    """
-
-    store: str
-    name: str = ""
-    every_s: float | None = 10.0
-    every_epochs: int | None = None
-    timeout_s: float | None = None
-    keep: int | None = None
-    resume: bool = False
-    max_restarts: int | None = None
-    restart_window_s: float | None = None
-    delivery: str = "eager"
-
-    def fields(self) -> dict[str, Any]:
-        """Those of a `SubmitRequest`."""
-        return {
-            "store": self.store,
-            "name": self.name,
-            "checkpoint_interval_s": self.every_s or 0.0,
-            "checkpoint_epochs": self.every_epochs or 0,
-            "checkpoint_timeout_s": self.timeout_s or 0.0,
-            "keep": self.keep or 0,
-            "resume": self.resume,
-            "max_restarts": self.max_restarts or 0,
-            "restart_window_s": self.restart_window_s or 0.0,
-            "delivery": self.delivery,
-        }
+PIECE_BYTES = 1 << 20
+"""Of an archive, in one message."""
 
 
 class Client:
-    """Speaks to the agent at an address.
+    """Speaks to the leader of a cluster.
 
     Args:
         address: ``"HOST:PORT"``.
+        token: A bearer token, if the cluster wants one.
+        tls: The certificate authority's file, if the cluster serves TLS.
+        patience_s: How long a leader that was there and is gone is waited for, by whoever watches or subscribes.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, token: str | None = None, tls: str | None = None, *, patience_s: float = PATIENCE_S
+    ) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._patience_s = patience_s
+        self._channel = open_channel(address, token, tls)
         self._jobs = jobs_pb2_grpc.JobServiceStub(self._channel)
 
     def submit(
@@ -93,42 +47,86 @@ class Client:
         workers: int = 0,
         progress: str = "local",
         checkpointing: Checkpointing | None = None,
+        root: str | None = None,
+        upload: bool = True,
+        ephemeral: bool = False,
+        request_id: str | None = None,
     ) -> Job:
         """Starts a job.
 
         Args:
-            path: The job file.
+            path: The job file, or an archive that `limnad pack` has made, which says its job file itself.
             function: The function in it that describes the flow.
             arguments: For that function; given as text, they take the types of its parameters.
-            workers: How many; 0: all that the agent has.
+            workers: How many; 0: as many as the cluster has slots.
             progress: How progress updates are gathered: ``"none"``, ``"local"``, ``"global"`` or ``"local+global"``.
-            checkpointing: How it survives the loss of workers; None: a worker that is lost ends it.
+            checkpointing: How it survives the loss of workers. None: by checkpoints in the cluster's store, if it has
+                one; else a worker that is lost ends the job.
+            root: The folder with all that the job imports; None: the job file is all.
+            upload: Send the job's files along. Without, all workers must be able to read the path, which only a
+                `LocalCluster` believes.
+            ephemeral: Keep no checkpoints, although the cluster has a store.
+            request_id: A text of the caller's own: a request that is made again under it starts no second job.
 
         Raises:
             JobError: The request is wrong.
-            ClusterError: The agent cannot be reached.
+            ClusterError: The leader cannot be reached.
         """
+        packed = pack(path, function, root) if upload else Packed(str(Path(path).absolute()), function)
         request = jobs_pb2.SubmitRequest(
-            path=str(Path(path).absolute()),
-            function=function,
+            path=packed.path,
+            function=packed.function,
+            archive=self._upload(packed.data) if upload else "",
             arguments=[control_pb2.Argument(name=name, value=str(value)) for name, value in (arguments or {}).items()],
             workers=workers,
             progress=progress,
-            **(checkpointing.fields() if checkpointing is not None else {}),
+            ephemeral=ephemeral,
+            request_id=request_id or secrets.token_hex(16),
+            **(checkpointing or Checkpointing()).fields(),
         )
         answer = translated(lambda: self._jobs.Submit(request))
-        return Job(answer.job, self._jobs, durable=checkpointing is not None)
+        return self._job(answer.job, durable=answer.durable)
+
+    def _upload(self, data: bytes) -> str:
+        def pieces() -> Iterator[jobs_pb2.UploadPiece]:
+            for start in range(0, len(data), PIECE_BYTES):
+                yield jobs_pb2.UploadPiece(data=data[start : start + PIECE_BYTES])
+
+        return translated(lambda: self._jobs.Upload(pieces())).archive
+
+    def _job(self, name: str, *, durable: bool) -> Job:
+        return Job(name, self._jobs, durable=durable, patience_s=self._patience_s)
 
     def job(self, name: str) -> Job:
-        """A job that somebody else has submitted.
+        """A job that somebody has submitted, by its name.
 
         Raises:
-            JobError: The agent has no job of that name.
-            ClusterError: The agent cannot be reached.
+            JobError: There is no job of that name.
+            ClusterError: The leader cannot be reached.
         """
-        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=name)))
-        view = next(translated_stream(call))
-        return Job(name, self._jobs, durable=view.durable)
+        view = translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=name)))
+        return self._job(name, durable=view.durable)
+
+    def jobs(self) -> list[JobStatus]:
+        """All jobs, the newest first, those that have ended included.
+
+        Raises:
+            ClusterError: The leader cannot be reached.
+        """
+        return list(map(status_of, translated(lambda: self._jobs.List(jobs_pb2.ListRequest())).jobs))
+
+    def cluster(self, wait_s: float | None = None) -> ClusterStatus:
+        """Who works there.
+
+        Args:
+            wait_s: Wait so long for the leader, and for the agents that it expects; None: ask once.
+
+        Raises:
+            ClusterError: The leader cannot be reached.
+        """
+        request = jobs_pb2.GetClusterRequest(gathered=wait_s is not None)
+        view = translated(lambda: self._jobs.GetCluster(request, timeout=wait_s, wait_for_ready=request.gathered))
+        return ClusterStatus.of(view)
 
     def close(self) -> None:
         """Hangs up; jobs go on."""
@@ -146,24 +144,33 @@ class Job:
 
     Args:
         name: Its name at the agent.
-        jobs: The agent.
+        jobs: The leader.
         durable: Whether it has a store.
+        patience_s: See `Client`.
     """
 
-    def __init__(self, name: str, jobs: jobs_pb2_grpc.JobServiceStub, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        jobs: jobs_pb2_grpc.JobServiceStub,
+        *,
+        durable: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.name = name
+        self._patience_s = patience_s
         self._jobs = jobs
         self._durable = durable
         self._inputs: dict[tuple[str, str | None], Input] = {}
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
-        call = translated(lambda: self._jobs.Watch(jobs_pb2.WatchRequest(job=self.name)))
-        yield from map(status_of, translated_stream(call))
+        request = jobs_pb2.WatchRequest(job=self.name)
+        yield from map(status_of, self._stream(lambda: self._jobs.Watch(request)))
 
     def status(self) -> JobStatus:
         """The job's status now."""
-        return next(self.watch())
+        return status_of(translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=self.name))))
 
     def outputs(self, *names: str, from_epochs: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Any]]:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
@@ -171,10 +178,18 @@ class Job:
         For each output the epochs come in order, from the first one that is kept, or the one that is wanted, the empty
         ones included.
         """
-        request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=from_epochs or {})
-        call = translated(lambda: self._jobs.Subscribe(request))
-        for output in translated_stream(call):
+        wanted = dict(from_epochs or {})
+
+        def start() -> Any:
+            request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=wanted)
+            return self._jobs.Subscribe(request)
+
+        for output in self._stream(start):
+            wanted[output.name] = output.epoch + 1
             yield output.name, output.epoch, decode(output.encoding, output.payload)
+
+    def _stream(self, start: Callable[[], Any]) -> Iterator[Any]:
+        return patient_stream(start, self._patience_s)
 
     def subscribe(self, output: str) -> Iterator[tuple[int, Any]]:
         """``(epoch, rows)`` of one output. See `outputs`.
@@ -200,7 +215,9 @@ class Job:
                 `Input.last_sequence`. One program at a time. None: somebody new.
         """
         if (name, producer) not in self._inputs:
-            self._inputs[name, producer] = Input(self.name, name, self._jobs, producer, durable=self._durable)
+            self._inputs[name, producer] = Input(
+                self.name, name, self._jobs, producer, durable=self._durable, patience_s=self._patience_s
+            )
         return self._inputs[name, producer]
 
     def wait(self) -> JobStatus:
@@ -240,6 +257,16 @@ class Job:
                 break
         return status
 
+    def logs(self, *, follow: bool = False) -> Iterator[tuple[int, str]]:
+        """``(worker, text)`` of what the job's workers have printed, the newest megabyte, also of those that are gone.
+
+        Args:
+            follow: Go on until the job has ended.
+        """
+        request = jobs_pb2.LogsRequest(job=self.name, follow=follow)
+        for piece in translated_stream(lambda: self._jobs.Logs(request)):
+            yield piece.worker, piece.text.decode(errors="replace")
+
     def checkpoint(self) -> int:
         """Makes a checkpoint; returns its number when it is durable.
 
@@ -261,3 +288,39 @@ class Job:
     def cancel(self) -> None:
         """Ends the job at once."""
         translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
+
+    def drain(self) -> None:
+        """Has the job's inputs end where they stand, so that it finishes, with a last checkpoint; returns at once."""
+        translated(lambda: self._jobs.Drain(jobs_pb2.DrainRequest(job=self.name)))
+
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """The job's complete checkpoints, the newest first.
+
+        Raises:
+            ClusterError: The store cannot be reached.
+        """
+        answer = translated(lambda: self._jobs.ListCheckpoints(jobs_pb2.ListCheckpointsRequest(job=self.name)))
+        return [
+            CheckpointInfo(
+                each.checkpoint,
+                each.made_s,
+                each.epoch if each.HasField("epoch") else None,
+                each.workers,
+                each.generation,
+                each.bytes,
+            )
+            for each in answer.checkpoints
+        ]
+
+    def restore(self, checkpoint: int | None = None, workers: int | None = None) -> None:
+        """Goes back to a checkpoint, and forgets those made since; also when the job has ended. Returns when it runs.
+
+        Args:
+            checkpoint: Its number; None: the newest.
+            workers: How many workers; None: as many as before.
+
+        Raises:
+            JobError: The job has no store, or no such checkpoint.
+        """
+        request = jobs_pb2.RestoreRequest(job=self.name, checkpoint=checkpoint or 0, workers=workers or 0)
+        translated(lambda: self._jobs.Restore(request))

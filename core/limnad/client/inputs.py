@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from limnad.batch import encode
-from limnad.client.translation import UnknownJob, Unreachable, translated
+from limnad.client.translation import FIRST_WAIT_S, LONGEST_WAIT_S, UnknownJob, Unreachable, translated
 from limnad.errors import ClusterError, JobError
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
 
@@ -18,9 +18,6 @@ T = TypeVar("T")
 
 PATIENCE_S: Final = 30.0
 """How long an agent that cannot be reached is tried again. It is one that was restarted, or it will not come back."""
-
-FIRST_WAIT_S: Final = 0.05
-LONGEST_WAIT_S: Final = 2.0
 
 
 class Input:

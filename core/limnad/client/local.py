@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
-from limnad.client.client import Checkpointing, Client, Job
+from limnad.client.client import Client, Job
+from limnad.client.status import Checkpointing
 from limnad.errors import ClusterError, JobError
 
 MAX_WORKERS = 256
@@ -61,7 +62,7 @@ class LocalCluster:
                 [
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
-                    *("--announce-fd", str(announce), "--until-stdin-ends"),
+                    *("--announce-fd", str(announce)),
                     *(() if ui_port is None else ("--ui-port", str(ui_port))),
                     *(() if metrics_port is None else ("--metrics-port", str(metrics_port))),
                 ],

@@ -1,10 +1,10 @@
-"""How a job is doing, as a client sees it."""
+"""How a job is doing, and how it is kept safe: what a client tells and is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from limnad.errors import JobFailed
 from limnad_proto.v1 import control_pb2, jobs_pb2
@@ -31,6 +31,52 @@ class StageStatus:
     rows_in: int
     rows_out: int
     busy_s: float
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """How a job is made to survive the loss of its workers.
+
+    Attributes:
+        store: Where checkpoints are kept: ``"dir:PATH"``, ``"redis://HOST:PORT/DB"``; see `limnad.store.open_store`.
+            Empty: in the cluster's own store, if it has one.
+        name: The job's name there; by default that of its file. In the cluster's store: the job's name at all.
+        every_s: Seconds from one checkpoint to the next; None: only when asked for.
+        every_epochs: A checkpoint after so many complete epochs, too; None: not by epochs.
+        timeout_s: After how long a checkpoint is given up; None: the default.
+        keep: How many are kept; None: the default.
+        resume: Go on from the newest one. Without it, checkpoints of an earlier run are refused, never overwritten.
+        max_restarts: How often the job is started again within ``restart_window_s``; None: the default.
+        restart_window_s: For how long a restart counts; None: the default.
+        delivery: When readers get an epoch of an output: ``"eager"``, at once; ``"committed"``, when a durable
+            checkpoint covers it, so that nobody ever sees what might be computed again.
+    """
+
+    store: str = ""
+    name: str = ""
+    every_s: float | None = 10.0
+    every_epochs: int | None = None
+    timeout_s: float | None = None
+    keep: int | None = None
+    resume: bool = False
+    max_restarts: int | None = None
+    restart_window_s: float | None = None
+    delivery: str = "eager"
+
+    def fields(self) -> dict[str, Any]:
+        """Those of a `SubmitRequest`."""
+        return {
+            "store": self.store,
+            "name": self.name,
+            "checkpoint_interval_s": self.every_s or 0.0,
+            "checkpoint_epochs": self.every_epochs or 0,
+            "checkpoint_timeout_s": self.timeout_s or 0.0,
+            "keep": self.keep or 0,
+            "resume": self.resume,
+            "max_restarts": self.max_restarts or 0,
+            "restart_window_s": self.restart_window_s or 0.0,
+            "delivery": self.delivery,
+        }
 
 
 @dataclass(frozen=True)
@@ -110,6 +156,12 @@ class JobStatus:
         inputs: The names of its hand-fed inputs.
         recovery: Checkpoints and restarts.
         failure: Why it failed.
+        job: Its name.
+        width: How many workers; 0: that is not decided yet.
+        path: The job file.
+        submitted_s: When it was submitted: Unix time, in seconds.
+        ended_s: When it ended; None: it has not.
+        draining: Whether its inputs have been told to end.
     """
 
     state: str
@@ -128,6 +180,17 @@ class JobStatus:
     inputs: list[str]
     recovery: RecoveryStatus
     failure: JobFailed | None = field(default=None, compare=False)
+    job: str = ""
+    width: int = 0
+    path: str = ""
+    submitted_s: float = 0.0
+    ended_s: float | None = None
+    draining: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more, unless it is restored."""
+        return self.state in ("finished", "failed", "cancelled")
 
     @property
     def rows_in(self) -> int:
@@ -138,6 +201,27 @@ class JobStatus:
     def rows_out(self) -> int:
         """Rows that have reached an output."""
         return sum(stage.rows_in for stage in self.stages if stage.name.startswith(("output ", "write ", "subscribe")))
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """A complete checkpoint of a job.
+
+    Attributes:
+        checkpoint: Its number.
+        made_s: When: Unix time, in seconds.
+        epoch: The first epoch that was not complete; None: all were.
+        workers: How many workers there were.
+        generation: Which run of the job made it.
+        bytes: Of all that it refers to.
+    """
+
+    checkpoint: int
+    made_s: float
+    epoch: int | None
+    workers: int
+    generation: int
+    bytes: int
 
 
 def status_of(view: jobs_pb2.JobView) -> JobStatus:
@@ -189,6 +273,12 @@ def status_of(view: jobs_pb2.JobView) -> JobStatus:
             waiting=view.waiting,
         ),
         failure=failure,
+        job=view.job,
+        width=view.width,
+        path=view.path,
+        submitted_s=view.submitted_s,
+        ended_s=view.ended_s or None,
+        draining=view.draining,
     )
 
 

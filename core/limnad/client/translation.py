@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 
 from limnad.errors import ClusterError, JobError
 
 T = TypeVar("T")
+
+FIRST_WAIT_S: Final = 0.05
+LONGEST_WAIT_S: Final = 2.0
+"""Between two attempts; each wait is twice the last one."""
 
 
 class Unreachable(ClusterError):
@@ -37,8 +42,9 @@ def translated(call: Callable[[], T]) -> T:
         raise ClusterError(f"this client was closed: {error}") from None
 
 
-def translated_stream(call: Any) -> Iterator[Any]:
+def translated_stream(start: Callable[[], Any]) -> Iterator[Any]:
     """What a call answers, one after the other. Raises: see `translated`."""
+    call = translated(start)
     try:
         yield from call
     except grpc.RpcError as error:
@@ -47,10 +53,33 @@ def translated_stream(call: Any) -> Iterator[Any]:
         call.cancel()
 
 
+def patient_stream(start: Callable[[], Any], patience_s: float) -> Iterator[Any]:
+    """The same for a call that may be made again, where it left off, when whoever answers it has been restarted.
+
+    Args:
+        start: Makes the call.
+        patience_s: How long somebody who has answered before may be away.
+    """
+    deadline_s, wait_s = 0.0, FIRST_WAIT_S
+    while True:
+        try:
+            for answer in translated_stream(start):
+                deadline_s, wait_s = 0.0, FIRST_WAIT_S
+                yield answer
+                deadline_s = time.monotonic() + patience_s
+        except Unreachable:
+            if time.monotonic() + wait_s >= deadline_s:
+                raise
+        else:
+            return
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
 def translate(error: Any) -> Exception:
     """What an error of gRPC means."""
     code, details = error.code(), error.details()
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unreachable(f"the agent cannot be reached: {details}")
     if code is grpc.StatusCode.ABORTED:
         return ClusterError(details)

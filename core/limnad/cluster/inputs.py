@@ -1,6 +1,6 @@
 """The source partitions that one worker reads, each with its own capability and position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -76,6 +76,10 @@ class Partition:
         self.held, self.known = (answer, cut), cut.epoch
         return cut
 
+    def end(self) -> Answer | Cut:
+        """What `ask` says if there is nothing more to read; what has been read already comes first."""
+        return End(self.epoch + 1) if self.held is None else self.ask()
+
     def state(self) -> PartitionState:
         """Where it stands."""
         return PartitionState(self.epoch, self.reader.position() if self.held is None else self.held[1].position)
@@ -106,6 +110,7 @@ class Inputs:
     _ended: dict[PartitionKey, PartitionState] = field(default_factory=dict)
     _turn: int = 0
     _cuts: list[tuple[PartitionKey, Cut]] = field(default_factory=list)
+    _draining: frozenset[str] = frozenset()
 
     def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None) -> None:
         """Opens this worker's partitions and takes a capability for each, for the epoch at which it stands.
@@ -180,6 +185,11 @@ class Inputs:
         for partition in self._open:
             partition.asleep = False
 
+    def drain(self, stages: Iterable[str]) -> None:
+        """The partitions of these inputs end where they stand, each when it is its turn to be read."""
+        self._draining = frozenset(stages)
+        self.wake()
+
     def read(self) -> bool:
         """Asks one partition; True if it had something to say."""
         awake = [partition for partition in self._open if partition.awake]
@@ -189,7 +199,7 @@ class Inputs:
         count = len(awake)
         partition = min((awake[(self._turn + i) % count] for i in range(count)), key=lambda p: p.epoch)
         try:
-            answer = partition.ask()
+            answer = partition.end() if partition.stage.name in self._draining else partition.ask()
         except Exception as error:
             raise SourceFailure(partition.stage.name, partition.name) from error
         match answer:

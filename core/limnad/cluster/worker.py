@@ -8,7 +8,7 @@ effects now and then; sleep until something arrives or `retry_s` has passed.
 Messages run before notifications, and either before a source is read: what is in flight stays small.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from limnad.batch import size_bytes
@@ -29,7 +29,7 @@ from limnad.cluster.effects import (
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.counters import Stopwatch
-from limnad.timely.graph import LogicalGraph, Stage, StageKind
+from limnad.timely.graph import LogicalGraph, Stage
 from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
@@ -55,6 +55,10 @@ class Worker:
         job: Which job: the same in all its generations, and no other job's.
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
+
+    Attributes:
+        first_epoch: The first epoch that the initial counts heard so far leave open; None: none does. What lies before
+            is covered by the checkpoint from which the job goes on.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Worker:
         self._got_progress = dict.fromkeys(tellers, 0)
         self._sent_progress = 0
         self._round: Timestamp | None = None
+        self.first_epoch: int | None = None
         self._halting = Halting(frozenset(peers))
         self._clock_ns = clock_ns
         self._halted_ns = self._stopped_ns = 0
@@ -136,7 +141,9 @@ class Worker:
             self._keeper.restore(restored)
         self._keeper.started()
         self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
-        self._send_progress(self.buffer.take())
+        initial = self.buffer.take()
+        self._note_first_epoch(initial)
+        self._send_progress(initial)
         self._check_all_heard()
 
     def data_arrived(self, sender: int, sequence: int, connector: int, time: Timestamp, batch: Any) -> None:
@@ -160,6 +167,8 @@ class Worker:
         """
         if self._is_next(self._got_progress, sender, message.sequence, "progress"):
             self._silent.discard(sender)
+            if message.sequence == 0:
+                self._note_first_epoch(message.updates)
             self._learn(message.updates, message.epochs)
             self._check_all_heard()
 
@@ -387,14 +396,14 @@ class Worker:
         self.scheduler.open_epochs(epochs)
         self.scheduler.frontier_changed(self.view.update(updates))
 
+    def _note_first_epoch(self, initial: Iterable[Update]) -> None:
+        epochs = [time[0] for _, time, count in initial if count > 0]
+        known = [] if self.first_epoch is None else [self.first_epoch]
+        self.first_epoch = min([*known, *epochs], default=None)
+
     def _check_all_heard(self) -> None:
         if not self._silent and not self.scheduler.notifying:
             self.scheduler.notifying = True
 
     def _is_next(self, counters: dict[int, int], sender: int, sequence: int, stream: str) -> bool:
         return is_next(counters, sender, sequence, stream)
-
-
-def input_stages(graph: LogicalGraph) -> list[str]:
-    """The names of the stages that a source must feed."""
-    return [stage.name for stage in graph.stages if stage.kind is StageKind.INPUT]

@@ -32,7 +32,7 @@ class FromEngine(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., built: _Optional[_Union[Built, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., pushed: _Optional[_Union[Pushed, _Mapping]] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., not_stored: _Optional[_Union[NotStored, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ...) -> None: ...
 
 class ToEngine(_message.Message):
-    __slots__ = ("prepare", "start", "push", "stop", "begin_checkpoint", "abort_checkpoint", "checkpoint_committed")
+    __slots__ = ("prepare", "start", "push", "stop", "begin_checkpoint", "abort_checkpoint", "checkpoint_committed", "drain")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class ToEngine(_message.Message):
     BEGIN_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ABORT_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     prepare: Prepare
     start: Start
     push: Push
@@ -47,7 +48,22 @@ class ToEngine(_message.Message):
     begin_checkpoint: BeginCheckpoint
     abort_checkpoint: AbortCheckpoint
     checkpoint_committed: CheckpointCommitted
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., begin_checkpoint: _Optional[_Union[BeginCheckpoint, _Mapping]] = ..., abort_checkpoint: _Optional[_Union[AbortCheckpoint, _Mapping]] = ..., checkpoint_committed: _Optional[_Union[CheckpointCommitted, _Mapping]] = ...) -> None: ...
+    drain: Drain
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., begin_checkpoint: _Optional[_Union[BeginCheckpoint, _Mapping]] = ..., abort_checkpoint: _Optional[_Union[AbortCheckpoint, _Mapping]] = ..., checkpoint_committed: _Optional[_Union[CheckpointCommitted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class FetchArchiveRequest(_message.Message):
+    __slots__ = ("token", "archive")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    archive: str
+    def __init__(self, token: _Optional[str] = ..., archive: _Optional[str] = ...) -> None: ...
+
+class ArchivePiece(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("token", "pid", "address")
@@ -60,7 +76,7 @@ class Hello(_message.Message):
     def __init__(self, token: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "traceparent", "identity")
+    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "archive", "traceparent", "identity")
     JOB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +87,7 @@ class Prepare(_message.Message):
     SPACE_FIELD_NUMBER: _ClassVar[int]
     RESTORE_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     job: str
@@ -83,9 +100,10 @@ class Prepare(_message.Message):
     space: str
     restore: int
     worker: int
+    archive: str
     traceparent: str
     identity: str
-    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., traceparent: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
+    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., archive: _Optional[str] = ..., traceparent: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class Argument(_message.Message):
     __slots__ = ("name", "value")
@@ -374,6 +392,12 @@ class Pushed(_message.Message):
 class Stop(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("inputs",)
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, inputs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BeginCheckpoint(_message.Message):
     __slots__ = ("checkpoint",)

@@ -39,6 +39,11 @@ class ControlStub:
                 request_serializer=limnad__proto_dot_v1_dot_control__pb2.FromEngine.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_control__pb2.ToEngine.FromString,
                 _registered_method=True)
+        self.FetchArchive = channel.unary_stream(
+                '/limnad.v1.Control/FetchArchive',
+                request_serializer=limnad__proto_dot_v1_dot_control__pb2.FetchArchiveRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_control__pb2.ArchivePiece.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -50,6 +55,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchArchive(self, request, context):
+        """An archive, for the engine of that token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +69,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=limnad__proto_dot_v1_dot_control__pb2.FromEngine.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_control__pb2.ToEngine.SerializeToString,
+            ),
+            'FetchArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchArchive,
+                    request_deserializer=limnad__proto_dot_v1_dot_control__pb2.FetchArchiveRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_control__pb2.ArchivePiece.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +103,33 @@ class Control:
             '/limnad.v1.Control/Attach',
             limnad__proto_dot_v1_dot_control__pb2.FromEngine.SerializeToString,
             limnad__proto_dot_v1_dot_control__pb2.ToEngine.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/limnad.v1.Control/FetchArchive',
+            limnad__proto_dot_v1_dot_control__pb2.FetchArchiveRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_control__pb2.ArchivePiece.FromString,
             options,
             channel_credentials,
             insecure,

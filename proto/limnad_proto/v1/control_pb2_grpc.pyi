@@ -39,11 +39,15 @@ class ControlStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ControlAsyncStub: ...
     Attach: _grpc.StreamStreamMultiCallable[_control_pb2.FromEngine, _control_pb2.ToEngine]
+    FetchArchive: _grpc.UnaryStreamMultiCallable[_control_pb2.FetchArchiveRequest, _control_pb2.ArchivePiece]
+    """An archive, for the engine of that token."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Attach: _aio.StreamStreamMultiCallable[_control_pb2.FromEngine, _control_pb2.ToEngine]  # type: ignore[assignment]
+    FetchArchive: _aio.UnaryStreamMultiCallable[_control_pb2.FetchArchiveRequest, _control_pb2.ArchivePiece]  # type: ignore[assignment]
+    """An archive, for the engine of that token."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -52,5 +56,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_control_pb2.FromEngine],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.ToEngine], _abc.AsyncIterator[_control_pb2.ToEngine]]: ...
+
+    @_abc_1.abstractmethod
+    def FetchArchive(
+        self,
+        request: _control_pb2.FetchArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.ArchivePiece], _abc.AsyncIterator[_control_pb2.ArchivePiece]]:
+        """An archive, for the engine of that token."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

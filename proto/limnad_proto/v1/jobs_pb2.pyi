@@ -26,7 +26,7 @@ JOB_STATE_CANCELLED: JobState
 JOB_STATE_RECOVERING: JobState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("path", "function", "arguments", "workers", "progress", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery")
+    __slots__ = ("path", "function", "arguments", "workers", "progress", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery", "archive", "request_id", "ephemeral")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,9 @@ class SubmitRequest(_message.Message):
     MAX_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     RESTART_WINDOW_S_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
     path: str
     function: str
     arguments: _containers.RepeatedCompositeFieldContainer[_control_pb2.Argument]
@@ -57,13 +60,100 @@ class SubmitRequest(_message.Message):
     max_restarts: int
     restart_window_s: float
     delivery: str
-    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., progress: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ...) -> None: ...
+    archive: str
+    request_id: str
+    ephemeral: bool
+    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., progress: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ..., archive: _Optional[str] = ..., request_id: _Optional[str] = ..., ephemeral: _Optional[bool] = ...) -> None: ...
 
-class SubmitResponse(_message.Message):
+class UploadPiece(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class UploadResponse(_message.Message):
+    __slots__ = ("archive",)
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    archive: str
+    def __init__(self, archive: _Optional[str] = ...) -> None: ...
+
+class GetRequest(_message.Message):
     __slots__ = ("job",)
     JOB_FIELD_NUMBER: _ClassVar[int]
     job: str
     def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[JobView]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[JobView, _Mapping]]] = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class DrainResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCheckpointsRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class ListCheckpointsResponse(_message.Message):
+    __slots__ = ("checkpoints",)
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[CheckpointInfo]
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ...) -> None: ...
+
+class CheckpointInfo(_message.Message):
+    __slots__ = ("checkpoint", "made_s", "epoch", "workers", "generation", "bytes")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    MADE_S_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    made_s: float
+    epoch: int
+    workers: int
+    generation: int
+    bytes: int
+    def __init__(self, checkpoint: _Optional[int] = ..., made_s: _Optional[float] = ..., epoch: _Optional[int] = ..., workers: _Optional[int] = ..., generation: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class RestoreRequest(_message.Message):
+    __slots__ = ("job", "checkpoint", "workers")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    checkpoint: int
+    workers: int
+    def __init__(self, job: _Optional[str] = ..., checkpoint: _Optional[int] = ..., workers: _Optional[int] = ...) -> None: ...
+
+class RestoreResponse(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    def __init__(self, generation: _Optional[int] = ...) -> None: ...
+
+class SubmitResponse(_message.Message):
+    __slots__ = ("job", "durable")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    durable: bool
+    def __init__(self, job: _Optional[str] = ..., durable: _Optional[bool] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("job",)
@@ -72,7 +162,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history", "title", "submitted_s")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -92,14 +182,18 @@ class JobView(_message.Message):
     CHECKPOINTS_DROPPED_FIELD_NUMBER: _ClassVar[int]
     LAST_DROP_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_PHASES_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_S_FIELD_NUMBER: _ClassVar[int]
+    ENDED_S_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     DURABLE_FIELD_NUMBER: _ClassVar[int]
     EDGES_FIELD_NUMBER: _ClassVar[int]
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     RESTART_HISTORY_FIELD_NUMBER: _ClassVar[int]
-    TITLE_FIELD_NUMBER: _ClassVar[int]
-    SUBMITTED_S_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: JobState
     failure: _control_pb2.Failed
@@ -119,17 +213,21 @@ class JobView(_message.Message):
     checkpoints_dropped: int
     last_drop: str
     checkpoint_phases: _containers.RepeatedCompositeFieldContainer[_control_pb2.CheckpointPhases]
+    submitted_s: float
+    ended_s: float
+    path: str
+    function: str
+    width: int
+    draining: bool
     waiting: str
     durable: bool
     edges: _containers.RepeatedCompositeFieldContainer[_control_pb2.Edge]
     loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
-    checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointInfo]
+    checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointOutcome]
     restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
-    title: str
-    submitted_s: float
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointInfo, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., title: _Optional[str] = ..., submitted_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointOutcome, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ...) -> None: ...
 
-class CheckpointInfo(_message.Message):
+class CheckpointOutcome(_message.Message):
     __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     AT_S_FIELD_NUMBER: _ClassVar[int]
@@ -245,3 +343,49 @@ class RescaleResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     generation: int
     def __init__(self, generation: _Optional[int] = ...) -> None: ...
+
+class LogsRequest(_message.Message):
+    __slots__ = ("job", "follow")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    follow: bool
+    def __init__(self, job: _Optional[str] = ..., follow: _Optional[bool] = ...) -> None: ...
+
+class LogPiece(_message.Message):
+    __slots__ = ("worker", "generation", "text")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    worker: int
+    generation: int
+    text: bytes
+    def __init__(self, worker: _Optional[int] = ..., generation: _Optional[int] = ..., text: _Optional[bytes] = ...) -> None: ...
+
+class GetClusterRequest(_message.Message):
+    __slots__ = ("gathered",)
+    GATHERED_FIELD_NUMBER: _ClassVar[int]
+    gathered: bool
+    def __init__(self, gathered: _Optional[bool] = ...) -> None: ...
+
+class ClusterView(_message.Message):
+    __slots__ = ("agents",)
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentView]
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ...) -> None: ...
+
+class AgentView(_message.Message):
+    __slots__ = ("index", "address", "slots", "busy", "build", "leaving")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    address: str
+    slots: int
+    busy: int
+    build: str
+    leaving: bool
+    def __init__(self, index: _Optional[int] = ..., address: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., build: _Optional[str] = ..., leaving: _Optional[bool] = ...) -> None: ...

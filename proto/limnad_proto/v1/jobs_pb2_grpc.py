@@ -35,10 +35,25 @@ class JobServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Upload = channel.stream_unary(
+                '/limnad.v1.JobService/Upload',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.UploadPiece.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.UploadResponse.FromString,
+                _registered_method=True)
         self.Submit = channel.unary_unary(
                 '/limnad.v1.JobService/Submit',
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.SubmitRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.SubmitResponse.FromString,
+                _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/limnad.v1.JobService/Get',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.GetRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.JobView.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/limnad.v1.JobService/List',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ListRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ListResponse.FromString,
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/limnad.v1.JobService/Watch',
@@ -65,10 +80,35 @@ class JobServiceStub:
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/limnad.v1.JobService/Drain',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.DrainRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.DrainResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/limnad.v1.JobService/ListCheckpoints',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/limnad.v1.JobService/Restore',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RestoreResponse.FromString,
+                _registered_method=True)
         self.Checkpoint = channel.unary_unary(
                 '/limnad.v1.JobService/Checkpoint',
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
+                _registered_method=True)
+        self.Logs = channel.unary_stream(
+                '/limnad.v1.JobService/Logs',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.FromString,
+                _registered_method=True)
+        self.GetCluster = channel.unary_unary(
+                '/limnad.v1.JobService/GetCluster',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.FromString,
                 _registered_method=True)
         self.Rescale = channel.unary_unary(
                 '/limnad.v1.JobService/Rescale',
@@ -80,8 +120,30 @@ class JobServiceStub:
 class JobServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
+    def Upload(self, request_iterator, context):
+        """Keeps an archive, a zip file in pieces; answered when it is stored. INVALID_ARGUMENT says why it is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Submit(self, request, context):
-        """Starts a job. INVALID_ARGUMENT says what is wrong with the request.
+        """Starts a job; answered when it is in the registry. INVALID_ARGUMENT says what is wrong with the request. The same
+        request again, by its request_id, is answered with the job that it started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Get(self, request, context):
+        """A job as it is now, one that has ended included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """All jobs, those that have ended included, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,8 +185,44 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Has a job finish early: its inputs end where they stand, what they gave is worked off, there is a last checkpoint.
+        Answered at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """The job's complete checkpoints, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Goes back to a checkpoint, and forgets those made since; also a job that has ended. Answered when it runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Checkpoint(self, request, context):
         """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Logs(self, request, context):
+        """What the job's engines have printed: the newest megabyte, kept when they are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCluster(self, request, context):
+        """Who works here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,10 +238,25 @@ class JobServiceServicer:
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Upload': grpc.stream_unary_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.UploadPiece.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.UploadResponse.SerializeToString,
+            ),
             'Submit': grpc.unary_unary_rpc_method_handler(
                     servicer.Submit,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.SubmitRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.SubmitResponse.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.GetRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.JobView.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ListRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ListResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -170,10 +283,35 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CancelResponse.SerializeToString,
             ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.DrainRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.DrainResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RestoreRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RestoreResponse.SerializeToString,
+            ),
             'Checkpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.Checkpoint,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'Logs': grpc.unary_stream_rpc_method_handler(
+                    servicer.Logs,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.SerializeToString,
+            ),
+            'GetCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCluster,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.SerializeToString,
             ),
             'Rescale': grpc.unary_unary_rpc_method_handler(
                     servicer.Rescale,
@@ -192,6 +330,33 @@ class JobService:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
+    def Upload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/limnad.v1.JobService/Upload',
+            limnad__proto_dot_v1_dot_jobs__pb2.UploadPiece.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Submit(request,
             target,
             options=(),
@@ -208,6 +373,60 @@ class JobService:
             '/limnad.v1.JobService/Submit',
             limnad__proto_dot_v1_dot_jobs__pb2.SubmitRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Get',
+            limnad__proto_dot_v1_dot_jobs__pb2.GetRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.JobView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/List',
+            limnad__proto_dot_v1_dot_jobs__pb2.ListRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.ListResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -354,6 +573,87 @@ class JobService:
             _registered_method=True)
 
     @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Drain',
+            limnad__proto_dot_v1_dot_jobs__pb2.DrainRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/ListCheckpoints',
+            limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Restore',
+            limnad__proto_dot_v1_dot_jobs__pb2.RestoreRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Checkpoint(request,
             target,
             options=(),
@@ -370,6 +670,60 @@ class JobService:
             '/limnad.v1.JobService/Checkpoint',
             limnad__proto_dot_v1_dot_jobs__pb2.CheckpointRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Logs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/limnad.v1.JobService/Logs',
+            limnad__proto_dot_v1_dot_jobs__pb2.LogsRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.LogPiece.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/GetCluster',
+            limnad__proto_dot_v1_dot_jobs__pb2.GetClusterRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.ClusterView.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,8 +32,16 @@ class JobServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
+    Upload: _grpc.StreamUnaryMultiCallable[_jobs_pb2.UploadPiece, _jobs_pb2.UploadResponse]
+    """Keeps an archive, a zip file in pieces; answered when it is stored. INVALID_ARGUMENT says why it is refused."""
     Submit: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.SubmitRequest, _jobs_pb2.SubmitResponse]
-    """Starts a job. INVALID_ARGUMENT says what is wrong with the request."""
+    """Starts a job; answered when it is in the registry. INVALID_ARGUMENT says what is wrong with the request. The same
+    request again, by its request_id, is answered with the job that it started.
+    """
+    Get: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetRequest, _jobs_pb2.JobView]
+    """A job as it is now, one that has ended included."""
+    List: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListRequest, _jobs_pb2.ListResponse]
+    """All jobs, those that have ended included, the newest first."""
     Watch: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchRequest, _jobs_pb2.JobView]
     """The job's state, whenever it changes and about four times a second, until the job has ended."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]
@@ -46,16 +54,36 @@ class JobServiceStub:
     """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]
     """Ends a job at once."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DrainRequest, _jobs_pb2.DrainResponse]
+    """Has a job finish early: its inputs end where they stand, what they gave is worked off, there is a last checkpoint.
+    Answered at once.
+    """
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListCheckpointsRequest, _jobs_pb2.ListCheckpointsResponse]
+    """The job's complete checkpoints, the newest first."""
+    Restore: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RestoreRequest, _jobs_pb2.RestoreResponse]
+    """Goes back to a checkpoint, and forgets those made since; also a job that has ended. Answered when it runs."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]
     """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Logs: _grpc.UnaryStreamMultiCallable[_jobs_pb2.LogsRequest, _jobs_pb2.LogPiece]
+    """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+    GetCluster: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetClusterRequest, _jobs_pb2.ClusterView]
+    """Who works here."""
     Rescale: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Upload: _aio.StreamUnaryMultiCallable[_jobs_pb2.UploadPiece, _jobs_pb2.UploadResponse]  # type: ignore[assignment]
+    """Keeps an archive, a zip file in pieces; answered when it is stored. INVALID_ARGUMENT says why it is refused."""
     Submit: _aio.UnaryUnaryMultiCallable[_jobs_pb2.SubmitRequest, _jobs_pb2.SubmitResponse]  # type: ignore[assignment]
-    """Starts a job. INVALID_ARGUMENT says what is wrong with the request."""
+    """Starts a job; answered when it is in the registry. INVALID_ARGUMENT says what is wrong with the request. The same
+    request again, by its request_id, is answered with the job that it started.
+    """
+    Get: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
+    """A job as it is now, one that has ended included."""
+    List: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListRequest, _jobs_pb2.ListResponse]  # type: ignore[assignment]
+    """All jobs, those that have ended included, the newest first."""
     Watch: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The job's state, whenever it changes and about four times a second, until the job has ended."""
     Subscribe: _aio.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]  # type: ignore[assignment]
@@ -68,19 +96,57 @@ class JobServiceAsyncStub(JobServiceStub):
     """The newest number under which a producer's pushes are durable. FAILED_PRECONDITION without a store."""
     Cancel: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelRequest, _jobs_pb2.CancelResponse]  # type: ignore[assignment]
     """Ends a job at once."""
+    Drain: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DrainRequest, _jobs_pb2.DrainResponse]  # type: ignore[assignment]
+    """Has a job finish early: its inputs end where they stand, what they gave is worked off, there is a last checkpoint.
+    Answered at once.
+    """
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListCheckpointsRequest, _jobs_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """The job's complete checkpoints, the newest first."""
+    Restore: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RestoreRequest, _jobs_pb2.RestoreResponse]  # type: ignore[assignment]
+    """Goes back to a checkpoint, and forgets those made since; also a job that has ended. Answered when it runs."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CheckpointRequest, _jobs_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+    Logs: _aio.UnaryStreamMultiCallable[_jobs_pb2.LogsRequest, _jobs_pb2.LogPiece]  # type: ignore[assignment]
+    """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+    GetCluster: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetClusterRequest, _jobs_pb2.ClusterView]  # type: ignore[assignment]
+    """Who works here."""
     Rescale: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]  # type: ignore[assignment]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def Upload(
+        self,
+        request_iterator: _MaybeAsyncIterator[_jobs_pb2.UploadPiece],
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.UploadResponse, _abc.Awaitable[_jobs_pb2.UploadResponse]]:
+        """Keeps an archive, a zip file in pieces; answered when it is stored. INVALID_ARGUMENT says why it is refused."""
+
     @_abc_1.abstractmethod
     def Submit(
         self,
         request: _jobs_pb2.SubmitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.SubmitResponse, _abc.Awaitable[_jobs_pb2.SubmitResponse]]:
-        """Starts a job. INVALID_ARGUMENT says what is wrong with the request."""
+        """Starts a job; answered when it is in the registry. INVALID_ARGUMENT says what is wrong with the request. The same
+        request again, by its request_id, is answered with the job that it started.
+        """
+
+    @_abc_1.abstractmethod
+    def Get(
+        self,
+        request: _jobs_pb2.GetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.JobView, _abc.Awaitable[_jobs_pb2.JobView]]:
+        """A job as it is now, one that has ended included."""
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _jobs_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListResponse, _abc.Awaitable[_jobs_pb2.ListResponse]]:
+        """All jobs, those that have ended included, the newest first."""
 
     @_abc_1.abstractmethod
     def Watch(
@@ -125,12 +191,54 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a job at once."""
 
     @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _jobs_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.DrainResponse, _abc.Awaitable[_jobs_pb2.DrainResponse]]:
+        """Has a job finish early: its inputs end where they stand, what they gave is worked off, there is a last checkpoint.
+        Answered at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _jobs_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListCheckpointsResponse, _abc.Awaitable[_jobs_pb2.ListCheckpointsResponse]]:
+        """The job's complete checkpoints, the newest first."""
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request: _jobs_pb2.RestoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RestoreResponse, _abc.Awaitable[_jobs_pb2.RestoreResponse]]:
+        """Goes back to a checkpoint, and forgets those made since; also a job that has ended. Answered when it runs."""
+
+    @_abc_1.abstractmethod
     def Checkpoint(
         self,
         request: _jobs_pb2.CheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.CheckpointResponse, _abc.Awaitable[_jobs_pb2.CheckpointResponse]]:
         """Makes a checkpoint; answered when it is durable. FAILED_PRECONDITION without a store."""
+
+    @_abc_1.abstractmethod
+    def Logs(
+        self,
+        request: _jobs_pb2.LogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_jobs_pb2.LogPiece], _abc.AsyncIterator[_jobs_pb2.LogPiece]]:
+        """What the job's engines have printed: the newest megabyte, kept when they are gone."""
+
+    @_abc_1.abstractmethod
+    def GetCluster(
+        self,
+        request: _jobs_pb2.GetClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ClusterView, _abc.Awaitable[_jobs_pb2.ClusterView]]:
+        """Who works here."""
 
     @_abc_1.abstractmethod
     def Rescale(

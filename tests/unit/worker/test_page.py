@@ -17,13 +17,16 @@ from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
 from limnad_worker.page import Page
 from limnad_worker.page.content import details, summary
+from tests.helpers.shown import Shown
 
 
 def view(name: str = "job-1") -> jobs_pb2.JobView:
     """A job with a loop, that two workers of three tell of."""
     told = jobs_pb2.JobView(
         job=name,
-        title="job.py",
+        path="/jobs/job.py",
+        width=3,
+        submitted_s=1_700_000_000.0,
         state=jobs_pb2.JOB_STATE_RUNNING,
         stages=[
             wire.StageInfo(name="numbers", label="numbers", kind="input"),
@@ -70,6 +73,7 @@ def test_the_page_tells_what_a_client_is_told() -> None:
     shown = details(told)
     expected = asdict(status) | {"rows_in": status.rows_in, "rows_out": status.rows_out}
     del expected["failure"]
+    assert shown["title"] == "job.py"
     stages = expected.pop("stages")
     assert {name: shown[name] for name in expected} == expected
     assert [{name: stage[name] for name in stages[0]} for stage in shown["stages"]] == stages
@@ -140,13 +144,13 @@ class Served:
 
 def serve(
     talk: Callable[[Served], Awaitable[None]],
-    jobs: list[jobs_pb2.JobView],
-    authorised: Callable[[str | None], bool] | None = None,
+    jobs: Shown,
+    authorised: Callable[[str], bool] | None = None,
 ) -> None:
     """Runs a talk with a page of these jobs."""
 
     async def run() -> None:
-        page = Page(lambda: jobs, authorised)
+        page = Page(jobs, authorised)
         await page.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(page.url, timeout=aiohttp.ClientTimeout(30)) as session:
@@ -169,7 +173,16 @@ def test_jobs_are_served_as_json() -> None:
         response, body = await served.ask("/api/jobs/job-3")
         assert (response.status, body) == (404, {"error": "there is no job 'job-3'"})
 
-    serve(talk, jobs)
+    serve(talk, Shown(*jobs))
+
+
+def test_a_leader_that_cannot_tell_yet_says_why() -> None:
+    async def talk(served: Served) -> None:
+        for path in ("/api/jobs", "/api/jobs/job-1", "/api/events", "/api/jobs/job-1/events"):
+            response, body = await served.ask(path)
+            assert (response.status, body) == (503, {"error": "the leader waits for its store"})
+
+    serve(talk, Shown(view(), excuse="the leader waits for its store"))
 
 
 def test_every_answer_carries_the_security_headers() -> None:
@@ -183,7 +196,7 @@ def test_every_answer_carries_the_security_headers() -> None:
             assert "Set-Cookie" not in response.headers
             assert "Access-Control-Allow-Origin" not in response.headers
 
-    serve(talk, [])
+    serve(talk, Shown())
 
 
 def test_only_its_own_files_are_served() -> None:
@@ -202,7 +215,7 @@ def test_only_its_own_files_are_served() -> None:
             response, _ = await served.ask(path)
             assert response.status == 404, path
 
-    serve(talk, [])
+    serve(talk, Shown())
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -212,14 +225,14 @@ def test_it_is_read_only(method: str) -> None:
             response, _ = await served.ask(path, method)
             assert response.status == 405
 
-    serve(talk, [view()])
+    serve(talk, Shown(view()))
 
 
 def test_data_needs_the_token_and_the_page_does_not() -> None:
     async def talk(served: Served) -> None:
         for path in ("/api/jobs", "/api/jobs/job-1", "/api/events", "/api/jobs/job-1/events", "/api/none"):
-            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
-                response, body = await served.ask(path, **headers)
+            for given in ("", "Bearer wrong", "Bearer", "secret", "Basic secret"):
+                response, body = await served.ask(path, **({"Authorization": given} if given else {}))
                 assert response.status == 401, path
                 assert response.headers["WWW-Authenticate"] == 'Bearer realm="limnad"'
                 assert "job-1" not in str(body)
@@ -228,7 +241,7 @@ def test_data_needs_the_token_and_the_page_does_not() -> None:
         response, _ = await served.ask("/api/jobs", Authorization="Bearer secret")
         assert response.status == 200
 
-    serve(talk, [view()], lambda header: header == "Bearer secret")
+    serve(talk, Shown(view()), lambda token: token == "secret")
 
 
 def test_without_a_token_another_sites_name_is_refused() -> None:
@@ -238,13 +251,13 @@ def test_without_a_token_another_sites_name_is_refused() -> None:
         response, _ = await served.ask("/api/jobs", Host="localhost:1")
         assert response.status == 200
 
-    serve(talk, [view()])
+    serve(talk, Shown(view()))
 
 
 def test_without_a_token_it_listens_on_loopback_only() -> None:
     async def run() -> None:
-        with pytest.raises(ValueError, match=r"0\.0\.0\.0 without a token"):
-            await Page(list).start("0.0.0.0", 0)
+        with pytest.raises(ValueError, match=r"open to all who reach 0\.0\.0\.0"):
+            await Page(Shown()).start("0.0.0.0", 0)
 
     asyncio.run(run())
 
@@ -267,7 +280,7 @@ def test_events_tell_what_changes_and_how_it_ended() -> None:
             assert (name, last["state"]) == ("content", "finished")
             assert [name async for name, _ in events] == ["end"]
 
-    serve(talk, [job])
+    serve(talk, Shown(job))
 
 
 async def told(response: aiohttp.ClientResponse) -> Any:

@@ -87,10 +87,10 @@ def test_a_traceparent_that_makes_no_sense_begins_a_trace(nonsense: str) -> None
     assert kept.spans[0].parent is None
 
 
-def spans_of(worker: int, restored: bool = False) -> tuple[EpochSpans, Kept]:
+def spans_of(worker: int) -> tuple[EpochSpans, Kept]:
     tracer, kept = process()
     trace = JobTrace.parse(tracer, f"00-{'ab' * 16}-{'cd' * 8}-01")
-    return EpochSpans(trace, "job-1", 1, worker, restored, clock_ns=lambda: 0, calendar_ns=lambda: 1000), kept
+    return EpochSpans(trace, "job-1", 1, worker, clock_ns=lambda: 0, calendar_ns=lambda: 1000), kept
 
 
 def told(kept: Kept) -> list[tuple[str, int, int]]:
@@ -122,8 +122,8 @@ def test_other_workers_tell_their_stages_only() -> None:
 
 
 def test_a_worker_that_goes_on_does_not_tell_what_its_checkpoint_covers() -> None:
-    spans, kept = spans_of(worker=0, restored=True)
-    spans.moved(opened=5, frontier=4, now_ns=10)
+    spans, kept = spans_of(worker=0)
+    spans.goes_on(4)
     spans.moved(opened=5, frontier=5, now_ns=20)
     assert [(span.attributes or {})["limnad.epoch"] for span in kept.spans] == [4]
 

@@ -5,6 +5,6 @@
 never offer.
 """
 
-from limnad_worker.page.server import Page
+from limnad_worker.page.server import Jobs, NotYet, Page
 
-__all__ = ["Page"]
+__all__ = ["Jobs", "NotYet", "Page"]

@@ -6,6 +6,7 @@ It is made from the wire's `JobView` and not from `JobStatus`: the agent does wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from limnad_proto.v1 import control_pb2 as wire
@@ -23,12 +24,15 @@ def summary(view: jobs_pb2.JobView) -> Content:
     """A job's line in the list."""
     return {
         "job": view.job,
-        "title": view.title,
+        "title": _title(view),
+        "path": view.path,
         "state": jobs_pb2.JobState.Name(view.state).removeprefix("JOB_STATE_").lower(),
         "submitted_s": view.submitted_s,
+        "ended_s": view.ended_s or None,
+        "draining": view.draining,
         "starting_s": view.starting_us / 1e6,
         "running_s": view.running_us / 1e6,
-        "width": len(view.workers),
+        "width": view.width,
         "epoch": _epoch(view),
         "epochs_opened": max((worker.epochs_opened for worker in view.workers), default=0),
         "rows_in": _rows(view, lambda stage: stage.kind == "input", lambda counters: counters.rows_out),
@@ -55,6 +59,7 @@ def details(view: jobs_pb2.JobView) -> Content:
         "loops": [
             {"name": loop.name, "parent": loop.parent if loop.HasField("parent") else None} for loop in view.loops
         ],
+        "durable": view.durable,
         "workers": [_worker(worker) for worker in view.workers],
         "probes": _probes(view, known),
         "outputs": [output.name for output in view.outputs],
@@ -66,6 +71,12 @@ def details(view: jobs_pb2.JobView) -> Content:
         ],
         "failure": _failure(view) if view.HasField("failure") else None,
     }
+
+
+def _title(view: jobs_pb2.JobView) -> str:
+    """The job file, and the function in it if that has another name than usual."""
+    file = PurePath(view.path).name
+    return file if view.function in ("", "job") else f"{file}:{view.function}"
 
 
 def _rows(
@@ -153,7 +164,7 @@ def _recovery(view: jobs_pb2.JobView) -> Content:
     }
 
 
-def _checkpoint(made: jobs_pb2.CheckpointInfo) -> Content:
+def _checkpoint(made: jobs_pb2.CheckpointOutcome) -> Content:
     return {
         "checkpoint": made.checkpoint or None,
         "at_s": made.at_s,

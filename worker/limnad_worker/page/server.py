@@ -19,6 +19,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
@@ -55,13 +56,35 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class NotYet(Exception):
+    """Jobs cannot be told now, and may be soon; says why."""
+
+
+class Jobs(Protocol):
+    """Where the page finds what it shows."""
+
+    def all(self) -> Iterable[jobs_pb2.JobView]:
+        """All jobs that there are, the newest first.
+
+        Raises:
+            NotYet: See there.
+        """
+
+    def one(self, name: str) -> jobs_pb2.JobView:
+        """One job.
+
+        Raises:
+            NotYet: See there.
+            KeyError: There is no such job; says so.
+        """
+
+
 class Page:
-    """The page of one agent.
+    """The page of one leader.
 
     Args:
-        jobs: The views of all jobs that there are, now.
-        authorised: Whether the value of a request's Authorization header (None: it has none) opens the data; None:
-            there is no token, which is for loopback only.
+        jobs: Its jobs.
+        authorised: Whether a bearer token opens the data; None: no token is asked for, which is for loopback only.
 
     Attributes:
         url: Where it is, once it listens.
@@ -69,8 +92,8 @@ class Page:
 
     def __init__(
         self,
-        jobs: Callable[[], Iterable[jobs_pb2.JobView]],
-        authorised: Callable[[str | None], bool] | None = None,
+        jobs: Jobs,
+        authorised: Callable[[str], bool] | None = None,
     ) -> None:
         self._jobs = jobs
         self._authorised = authorised
@@ -104,7 +127,7 @@ class Page:
             OSError: The port is taken.
         """
         if self._authorised is None and not is_loopback(host):
-            raise ValueError(f"the page would listen on {host} without a token: give it one, or listen on loopback")
+            raise ValueError(f"the page would be open to all who reach {host}: let it listen on loopback, 127.0.0.1")
         self._host = host
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=tls)
@@ -137,8 +160,10 @@ class Page:
             named = request.url.host or ""
             if named != self._host and not is_loopback(named):
                 raise web.HTTPMisdirectedRequest(text=f"this page is that of {self._host}, not of {named}")
-        elif request.path.startswith("/api/") and not self._authorised(request.headers.get("Authorization")):
-            raise web.HTTPUnauthorized(text="this needs the cluster's token, as: Authorization: Bearer TOKEN")
+        elif request.path.startswith("/api/"):
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not self._authorised(token.strip()):
+                raise web.HTTPUnauthorized(text="this needs the cluster's token, as: Authorization: Bearer TOKEN")
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
@@ -167,13 +192,16 @@ class Page:
 
         Raises:
             HTTPNotFound: There is no such job.
+            HTTPServiceUnavailable: That is not known yet.
         """
-        if job is None:
-            return {"jobs": [summary(view) for view in self._jobs()]}
-        for view in self._jobs():
-            if view.job == job:
-                return details(view)
-        raise web.HTTPNotFound(text=f"there is no job {job!r}")
+        try:
+            if job is None:
+                return {"jobs": [summary(view) for view in self._jobs.all()]}
+            return details(self._jobs.one(job))
+        except KeyError as error:
+            raise web.HTTPNotFound(text=str(error.args[0])) from None
+        except NotYet as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from None
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -185,7 +213,7 @@ class Page:
         self._readers += 1
         try:
             await response.prepare(request)
-            with contextlib.suppress(ConnectionError, web.HTTPNotFound):
+            with contextlib.suppress(ConnectionError, web.HTTPException):
                 await self._tell(response, job, content)
         finally:
             self._readers -= 1

@@ -17,7 +17,7 @@ const badge = (state) => html`<span class="badge ${state}">${state}</span>`;
 
 export function listView(content, ratesOf) {
   if (content === null) return loading();
-  const jobs = [...content.jobs].reverse();
+  const { jobs } = content;
   if (!jobs.length) return emptyList();
   return html`
     <h1 tabindex="-1">Jobs</h1>

@@ -1,0 +1,153 @@
+"""Archives at the leader: taken from clients, kept in the store, given to engines; and how an engine gets one.
+
+A leader keeps each as a file in its cache, and in the store if the cluster has one. An engine fetches what its machine
+does not have yet, and unpacks it into the machine's cache: the first engine for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+
+from limnad.errors import ClusterError
+from limnad_proto.v1 import control_pb2, control_pb2_grpc
+from limnad_worker.books import Books
+from limnad_worker.unpacking import MAX_ARCHIVE_BYTES, BadArchive, Turn, check, unpack
+
+PIECE_BYTES = 1 << 20
+"""Of an archive, in one message."""
+
+FETCH_S = 300.0
+"""How long an engine may take to fetch its archive; a second is usual."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Archives:
+    """The leader's.
+
+    Args:
+        folder: Its cache.
+        books: The cluster's store, if it has one.
+    """
+
+    def __init__(self, folder: Path, books: Books | None) -> None:
+        self._folder = folder
+        self._books = books
+
+    async def receive(self, pieces: AsyncIterator[bytes]) -> str:
+        """Keeps an archive; its SHA-256, when it is stored.
+
+        Raises:
+            BadArchive: It is refused.
+            StoreError: It cannot be stored.
+        """
+        name = self._new_file()
+        actual, size = hashlib.sha256(), 0
+        try:
+            with open(name, "wb") as file:  # noqa: ASYNC230 - pieces are small, and a disk is no network
+                async for piece in pieces:
+                    size += len(piece)
+                    if size > MAX_ARCHIVE_BYTES:
+                        raise BadArchive(
+                            f"the archive has more than {MAX_ARCHIVE_BYTES:,} bytes: data belongs where a source reads "
+                            "it, not into the archive"
+                        )
+                    actual.update(piece)
+                    file.write(piece)
+            await asyncio.to_thread(check, name)
+            digest = actual.hexdigest()
+            if self._books is not None:
+                await self._books.put_archive(digest, name)
+            os.rename(name, self._file(digest))  # noqa: PTH104 - likewise
+        finally:
+            _remove(name)
+        return digest
+
+    async def has(self, digest: str) -> bool:
+        """Whether it is here, or in the store."""
+        return await self.find(digest) is not None
+
+    async def find(self, digest: str) -> Path | None:
+        """The zip file; None: there is none."""
+        if not _DIGEST.fullmatch(digest):
+            return None
+        file = self._file(digest)
+        if file.exists():
+            return file
+        if self._books is None:
+            return None
+        name = self._new_file()
+        try:
+            if not await self._books.get_archive(digest, name):
+                return None
+            os.rename(name, file)  # noqa: PTH104 - see `receive`
+        finally:
+            _remove(name)
+        return file
+
+    async def forget(self, digest: str) -> None:
+        """No job is made from it any more."""
+        self._file(digest).unlink(missing_ok=True)
+        if self._books is not None:
+            await self._books.forget_archive(digest)
+
+    def _new_file(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        os.close(descriptor)
+        return Path(name)
+
+    def _file(self, digest: str) -> Path:
+        return self._folder / f"{digest}.zip"
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def read_pieces(file: Path) -> Iterator[bytes]:
+    """A file in pieces."""
+    with file.open("rb") as data:
+        while piece := data.read(PIECE_BYTES):
+            yield piece
+
+
+async def fetch(leader: grpc.aio.Channel, token: str, digest: str, cache: Path) -> Path:
+    """The folder of an archive, unpacked; for an engine.
+
+    Args:
+        leader: A channel to it.
+        token: The engine's.
+        digest: Of the archive.
+        cache: The machine's.
+
+    Raises:
+        BadArchive: It is refused.
+        ClusterError: It did not come.
+    """
+    folder = cache / digest
+    with Turn(cache, digest):
+        if folder.is_dir():
+            return folder
+        with tempfile.NamedTemporaryFile(dir=cache) as file:
+            actual = hashlib.sha256()
+            stub = control_pb2_grpc.ControlStub(leader)
+            request = control_pb2.FetchArchiveRequest(token=token, archive=digest)
+            try:
+                async for piece in stub.FetchArchive(request, timeout=FETCH_S):
+                    actual.update(piece.data)
+                    file.write(piece.data)
+            except grpc.RpcError as error:
+                raise ClusterError(f"the job's archive did not come from the leader: {error}") from None
+            file.flush()
+            if actual.hexdigest() != digest:
+                raise ClusterError("the job's archive came damaged from the leader")
+            return unpack(Path(file.name), cache, digest)

@@ -1,0 +1,77 @@
+"""What the engines of a job have printed: kept by the leader, so that it outlives engines, hosts and agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+KEPT_BYTES = 1 << 20
+"""How much of a job's prints is kept: the newest. What died said last is what matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A piece of what an engine has printed.
+
+    Attributes:
+        generation: Of the engine.
+        worker: Which worker it was.
+        text: As it was printed; whole lines, mostly.
+    """
+
+    generation: int
+    worker: int
+    text: bytes
+
+
+@dataclass(slots=True)
+class JobLog:
+    """The newest prints of one job."""
+
+    _pieces: deque[Printed] = field(default_factory=deque)
+    _bytes: int = 0
+    _dropped: int = 0
+    _closed: bool = False
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def add(self, piece: Printed) -> None:
+        """Something was printed."""
+        self._pieces.append(piece)
+        self._bytes += len(piece.text)
+        while self._bytes > KEPT_BYTES and len(self._pieces) > 1:
+            self._bytes -= len(self._pieces.popleft().text)
+            self._dropped += 1
+        self._wake()
+
+    def close(self) -> None:
+        """Who follows need wait no longer."""
+        self._closed = True
+        self._wake()
+
+    def reopen(self) -> None:
+        """The job goes on after all."""
+        self._closed = False
+
+    async def read(self, *, follow: bool) -> AsyncIterator[Printed]:
+        """What is kept, and with ``follow`` what comes until `close`."""
+        place = 0
+        while True:
+            place = max(place, self._dropped)
+            while place < self._dropped + len(self._pieces):
+                piece = self._pieces[place - self._dropped]
+                place += 1
+                yield piece
+                place = max(place, self._dropped)
+            if self._closed or not follow:
+                return
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)

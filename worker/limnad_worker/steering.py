@@ -1,0 +1,91 @@
+"""What may be done with a job while it runs, and when it has ended."""
+
+from __future__ import annotations
+
+from limnad_worker import history
+from limnad_worker.feeding import Refused
+from limnad_worker.job import Job
+from limnad_worker.past import Past
+from limnad_worker.vault import Vault
+
+
+async def rescale(job: Job, workers: int) -> int:
+    """Has it go on with another number of workers from a new checkpoint; returns the generation.
+
+    Raises:
+        Refused: See `Job.checkpoint`.
+    """
+    await job.checkpoint()
+    if workers != job.workers:
+        history.restarted(job.view, f"It was rescaled from {job.workers} workers to {workers}.")
+        job.workers = workers
+        job.on_change()
+        await job.restart()
+    return await _until_running(job)
+
+
+async def move(job: Job) -> None:
+    """Has it go on from a new checkpoint, on the hosts that there are now.
+
+    Raises:
+        Refused: See `Job.checkpoint`.
+    """
+    await job.checkpoint()
+    if not job.state.ended:
+        history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
+        await job.restart()
+
+
+async def drain(job: Job) -> None:
+    """Has its inputs end where they stand, so that it finishes."""
+    job.draining = job.view.draining = True
+    job.on_change()
+    if job.is_running:
+        await job.tell_drain()
+
+
+async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
+    """Has it go back to a checkpoint, and forgets those made since; returns the generation.
+
+    Args:
+        job: One with a store; it may have ended.
+        number: The checkpoint; 0: the newest.
+        workers: How many engines; 0: as many as before.
+        vault: The store, opened anew, which is the job's own from now on if that has ended.
+
+    Raises:
+        Refused: There is no such checkpoint.
+    """
+    numbers = await vault.numbers()
+    number = number or max(numbers, default=0)
+    if number not in numbers:
+        have = ", ".join(map(str, numbers)) or "none"
+        raise Refused(f"the job has no checkpoint {number}; it has: {have}")
+    if job.state.ended:
+        job.revive(vault)
+    else:
+        await vault.close()
+    assert job.past is not None
+    history.restarted(job.view, f"It was taken back to checkpoint {number}.")
+    job.past.roll_back = number
+    job.workers = workers or job.workers
+    job.on_change()
+    await job.restart()
+    return await _until_running(job)
+
+
+async def recall_outputs(job: Job, vault: Vault) -> None:
+    """Has a job that ended under another leader give what its last checkpoint has kept.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    await Past(vault, job.view, job.outputs).recall()
+
+
+async def _until_running(job: Job) -> int:
+    async with job.changed:
+        await job.changed.wait_for(lambda: job.state.ended or job.is_running)
+    if job.state.ended:
+        raise Refused(f"the job has ended: it is {job.state.value}")
+    return job.generation
