@@ -51,8 +51,8 @@ function giveToken(event) {
 function view() {
   if (page.state === "token") return tokenView(page.news.wrong, giveToken);
   if (page.state === "missing") return missingView(page.news.error);
-  if (page.job === null) return listView(page.content, ratesOf);
-  return jobView(page.content, ratesOf(page.job), page.graph, page.stage);
+  if (page.job === null) return listView(page.content, ratesOf, page.news.error);
+  return jobView(page.content, ratesOf(page.job), page.graph, page.stage, page.news.error);
 }
 
 const SAID = {
@@ -71,7 +71,7 @@ function draw() {
   if (drawing) drawing.style.minWidth = `${Math.round(LEAST_SCALE * drawing.viewBox.baseVal.width)}px`;
   main.classList.toggle("stale", page.content !== null && (page.state === "lost" || page.state === "ended"));
   link.className = `link ${page.state}`;
-  render(html`<span class="dot" aria-hidden="true"></span>${SAID[page.state]}`, link);
+  render(html`<span class="dot" aria-hidden="true"></span>${(page.state === "lost" && page.news.error) || SAID[page.state]}`, link);
   document.title = page.job === null ? "Limnad" : `${page.job}${page.content ? ` · ${page.content.state}` : ""} · Limnad`;
 }
 

@@ -7,6 +7,9 @@ import { bytes, frontier, short } from "./words.js";
 const FONT = "600 13px system-ui, sans-serif";
 const SYSTEM = { ingress: "enter", egress: "leave", feedback: "feedback" };
 const LABEL_CHARACTERS = 28;
+const STAGE_WIDTH = { least: 220, most: 300 };
+const BESIDE_LABEL = 26;
+const BESIDE_FAILED = 66;
 
 const pen = document.createElement("canvas").getContext("2d");
 
@@ -23,6 +26,13 @@ function fitted(text, width, font = FONT) {
   return `${text.slice(0, low)}…`;
 }
 
+/** All stages are as wide as the longest label wants to have its own. */
+function stageWidth(job) {
+  pen.font = FONT;
+  const wanted = job.stages.filter((stage) => !isSystem(stage)).map(({ label }) => pen.measureText(label).width + BESIDE_FAILED);
+  return Math.ceil(Math.min(STAGE_WIDTH.most, Math.max(STAGE_WIDTH.least, ...wanted)));
+}
+
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 export const isSystem = (stage) => stage.kind in SYSTEM;
@@ -36,7 +46,7 @@ export class GraphView {
   /** @param chosen The number of the chosen stage, or null. */
   template(job, rates, chosen) {
     const key = JSON.stringify([job.stages.map(({ name, home }) => [name, home]), job.connectors, job.loops]);
-    if (key !== this.#key) [this.#key, this.#layout] = [key, layout(job)];
+    if (key !== this.#key) [this.#key, this.#layout] = [key, layout({ ...job, stageWidth: stageWidth(job) })];
     const { width, height, stages, loops, connectors } = this.#layout;
     const depth = (loop) => (loop === null ? 0 : 1 + depth(job.loops[loop].parent));
     const outerFirst = loops.map((_, index) => index).sort((one, two) => depth(one) - depth(two));
@@ -100,7 +110,7 @@ function drawStage(job, stage, index, place, rates, chosen) {
   const isInput = stage.kind === "input";
   const running = job.state === "running" && told.in !== null;
   const rows = isInput ? stage.rows_out : stage.rows_in;
-  const main = running ? `${short(isInput ? told.out : told.in)} rows/s` : `${short(rows)} rows`;
+  const main = running ? `${short(isInput ? told.out : told.in)} rows/s` : `${short(rows)} ${rows === 1 ? "row" : "rows"}`;
   const busy = running ? Math.min(1, told.busy / Math.max(1, job.width)) : 0;
   const failed = job.failure?.stage === stage.name;
   const kind = isInput ? "input" : isSink(stage, index, job) ? "sink" : "compute";
@@ -110,7 +120,7 @@ function drawStage(job, stage, index, place, rates, chosen) {
   return svg`<a class="stage ${kind}${state}" href=${href} transform=${at} aria-label=${spoken} aria-current=${index === chosen}>
     <rect class="card" width=${place.width} height=${place.height} rx="9"></rect>
     <path class="kind" d="M9,0 A9,9 0 0 0 0,9 V${place.height - 9} A9,9 0 0 0 9,${place.height} H5 V0z"></path>
-    <text class="label" x="15" y="21">${fitted(stage.label, place.width - (failed ? 66 : 26))}<title>${stage.label}</title></text>
+    <text class="label" x="15" y="21">${fitted(stage.label, place.width - (failed ? BESIDE_FAILED : BESIDE_LABEL))}<title>${stage.label}</title></text>
     ${failed ? svg`<text class="mark" x=${place.width - 10} y="21" text-anchor="end">failed</text>` : nothing}
     <text class="rate" x="15" y="40">${main}</text>
     <text class="queue ${stage.queued_bytes ? "some" : ""}" x=${place.width - 10} y="40" text-anchor="end">${stage.queued_bytes ? `${bytes(stage.queued_bytes)} queued` : "no queue"}</text>

@@ -7,12 +7,13 @@
 //
 // Pure: the same graph gives the same picture. All sizes in CSS pixels.
 
-export const STAGE = { width: 220, height: 68 };
+const STAGE = { width: 220, height: 68 };
 const PILL = { ingress: { width: 56, height: 22 }, egress: { width: 56, height: 22 }, feedback: { width: 78, height: 22 } };
 const ROW_GAP = 44;
 const COLUMN_GAP = 26;
 const LANE_WIDTH = 14;
 const LABEL_GAP = 9;
+const LABEL_RISE = 11;
 const BOX_PADDING = 26;
 const MARGIN = 14;
 const ORDER_SWEEPS = 12;
@@ -20,7 +21,7 @@ const PLACE_SWEEPS = 40;
 
 /**
  * @param {{stages: {kind: string, home: ?number}[], connectors: {source: number, target: number, feedback: boolean}[],
- *          loops: {parent: ?number}[]}} graph
+ *          loops: {parent: ?number}[], stageWidth: ?number}} graph
  * @returns {{width: number, height: number,
  *            stages: {x: number, y: number, width: number, height: number}[],
  *            loops: {x: number, y: number, width: number, height: number, depth: number}[],
@@ -46,8 +47,9 @@ class Level {
     this.loop = loop;
     this.items = [];
     this.itemOf = new Map(); // stage -> the item of this level that it is, or is in
+    const plain = { ...STAGE, width: graph.stageWidth ?? STAGE.width };
     graph.stages.forEach((stage, index) => {
-      if (stage.home === loop) this.add({ kind: stage.kind, stage: index, ...(PILL[stage.kind] ?? STAGE) }, [index]);
+      if (stage.home === loop) this.add({ kind: stage.kind, stage: index, ...(PILL[stage.kind] ?? plain) }, [index]);
     });
     graph.loops.forEach((inner, index) => {
       if (inner.parent !== loop) return;
@@ -187,10 +189,11 @@ class Level {
     }
     points.push({ x: lower.x + lowerPort + (edge.turned ? 0 : shift), y: lower.y - lower.height / 2 });
     const placed = points.map((point) => ({ x: point.x + dx, y: point.y + dy }));
-    // A label stands beside the last bend.
+    // A label stands beside the last bend: above an edge that goes to the right, below one that goes to the left.
     const [before, end] = placed.slice(-2);
+    const rise = Math.abs(end.x - before.x) < LABEL_GAP ? 0 : Math.sign(end.x - before.x) * LABEL_RISE;
     if (edge.turned) placed.reverse();
-    return { path: curve(placed), x: (before.x + end.x) / 2 + LABEL_GAP, y: (before.y + end.y) / 2 };
+    return { path: curve(placed), x: (before.x + end.x) / 2 + LABEL_GAP, y: (before.y + end.y) / 2 - rise };
   }
 
   drawLane(lane, picture, dx, dy) {

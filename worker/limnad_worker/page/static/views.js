@@ -15,8 +15,8 @@ const badge = (state) => html`<span class="badge ${state}">${state}</span>`;
 
 // -- the list ---------------------------------------------------------------------------------------------------------
 
-export function listView(content, ratesOf) {
-  if (content === null) return loading();
+export function listView(content, ratesOf, error) {
+  if (content === null) return loading(error);
   const { jobs } = content;
   if (!jobs.length) return emptyList();
   return html`
@@ -56,7 +56,7 @@ function emptyList() {
     </section>`;
 }
 
-export const loading = () => html`<p class="panel empty dim">Asking the leader …</p>`;
+export const loading = (error) => html`<p class="panel empty dim">${error ?? "Asking the leader …"}</p>`;
 
 export const missingView = (error) => html`<h1 tabindex="-1">Not here</h1>
   <section class="panel empty"><p class="big">${error}</p>
@@ -76,8 +76,8 @@ export function tokenView(wrong, submit) {
 
 // -- a job ------------------------------------------------------------------------------------------------------------
 
-export function jobView(job, rates, graph, chosen) {
-  if (job === null) return loading();
+export function jobView(job, rates, graph, chosen, error) {
+  if (job === null) return loading(error);
   return html`
     <nav class="crumbs" aria-label="Where this is"><a href="#/"><span aria-hidden="true">← </span>All jobs</a></nav>
     <div class="title"><h1 tabindex="-1">${job.job}</h1>${badge(job.state)}
@@ -92,7 +92,7 @@ export function jobView(job, rates, graph, chosen) {
           : html`<p class="dim none">The workers are building the graph.</p>`}
       </section>
       <div class="side">
-        ${chosen !== null && job.stages[chosen] ? stagePanel(job, rates, chosen) : nothing}
+        ${chosen !== null && job.stages[chosen] && !isSystem(job.stages[chosen]) ? stagePanel(job, rates, chosen) : nothing}
         ${epochsPanel(job)} ${checkpointsPanel(job)} ${restartsPanel(job)} ${workersPanel(job)}
       </div>
     </div>
@@ -103,8 +103,9 @@ export function jobView(job, rates, graph, chosen) {
 function headline(job) {
   const trouble = job.state === "recovering" ? `Starting again: ${job.recovery.last_fault}` : job.recovery.waiting;
   if (trouble) return html`<p class="warn">${trouble}</p>`;
-  return html`<p class="dim">${job.title} · ${plural(job.width, "worker")} · submitted
-    <time title=${clock(job.submitted_s)}>${ago(job.submitted_s, job.now_s)}</time></p>`;
+  const when = (at) => html`<time title=${clock(at)}>${ago(at, job.now_s)}</time>`;
+  const then = job.ended_s !== null ? html` · ended ${when(job.ended_s)}` : job.draining ? " · draining: its inputs have been told to end" : nothing;
+  return html`<p class="dim">${job.title} · ${plural(job.width, "worker")} · submitted ${when(job.submitted_s)}${then}</p>`;
 }
 
 function failurePanel(job) {
@@ -127,7 +128,7 @@ function facts(job, rates) {
     ${fact("rows/s in", running ? rate(rates.rows) : "–", running ? sparkline(rates.curve) : `${short(job.running_s > 0 ? job.rows_in / job.running_s : 0)}/s on average`)}
     ${fact("rows in", whole(job.rows_in), `${whole(job.rows_out)} out`)}
     ${fact("epoch", epochText(job), `${plural(job.epochs_opened, "epoch")} opened`)}
-    ${fact("waiting", bytes(waiting), job.waiting_workers ? html`<span class="warn">sources paused</span>` : "sources not held up")}
+    ${fact("waiting", bytes(waiting), job.state in ENDED ? "" : job.waiting_workers ? html`<span class="warn">sources paused</span>` : "sources not held up")}
     ${fact("exchanged", bytes(job.data_bytes), `${bytes(job.progress_bytes)} of progress`)}
     ${fact("checkpoint", recovery.checkpoint === null ? "none" : whole(recovery.checkpoint), newest ? `${duration(newest.halted_s)} halt, ${bytes(newest.stored_bytes)}` : "")}
     ${fact("restarts", whole(recovery.restarts), `generation ${recovery.generation}`)}
@@ -179,7 +180,7 @@ function epochsPanel(job) {
   const open = job.epoch === null || ended || !known ? [] : range(job.epoch, Math.max(job.epochs_opened, job.epoch + 1));
   const done = (epoch) => workers.filter(({ stage }) => stage.frontier?.every((time) => time[0] > epoch)).length;
   return html`<section class="panel" aria-labelledby="epochs-title">
-    <h2 id="epochs-title">Epochs in flight <span class="count">${open.length}</span></h2>
+    <h2 id="epochs-title">Epochs in flight <span class="count">${whole(open.length)}</span></h2>
     ${open.length
       ? html`<ul class="bars">${open.slice(0, EPOCHS_SHOWN).map((epoch) => html`<li>
           <span>epoch ${whole(epoch)}</span><progress max=${workers.length} value=${done(epoch)} aria-label="stages that have passed epoch ${epoch}"></progress>
@@ -201,8 +202,14 @@ function checkpointsPanel(job) {
       ? html`${checkpointBars(job.checkpoints)}
         <table class="small"><thead><tr><th scope="col">number</th><th scope="col" class="number">halt</th><th scope="col" class="number">stored in</th><th scope="col" class="number">size</th><th scope="col" class="number">when</th></tr></thead>
         <tbody>${made.slice(0, HISTORY_SHOWN).map((each) => checkpointRow(each, job.now_s))}</tbody></table>`
-      : html`<p class="dim none">None yet. With a store and an interval (<code>--checkpoint 5s</code>) the job survives the loss of its workers.</p>`}
+      : html`<p class="dim none">${noCheckpoints(job)}</p>`}
   </section>`;
+}
+
+function noCheckpoints(job) {
+  if (job.recovery.checkpoint !== null) return `It has started from checkpoint ${whole(job.recovery.checkpoint)}, and has made none since.`;
+  if (job.durable) return job.state in ENDED ? "None: the job ended before the first one." : "None yet.";
+  return html`The job keeps none, and does not survive the loss of a worker. With a store (<code>--store</code>) it would.`;
 }
 
 function checkpointRow(made, now) {
@@ -227,10 +234,12 @@ function checkpointBars(all) {
 function restartsPanel(job) {
   if (!job.restarts.length) return nothing;
   const shown = [...job.restarts].reverse().slice(0, HISTORY_SHOWN);
+  const more = job.restarts.length - shown.length;
   return html`<section class="panel" aria-labelledby="restarts-title">
-    <h2 id="restarts-title">Restarts <span class="count">${whole(job.restarts.length)}</span></h2>
+    <h2 id="restarts-title">Why it was started again</h2>
     <ol class="restarts">${shown.map((restart) => html`<li><p>${restart.reason}</p>
-      <p class="dim">generation ${restart.generation} · <time title=${clock(restart.at_s)}>${ago(restart.at_s, job.now_s)}</time></p></li>`)}</ol>
+      <p class="dim">${restart.generation ? `generation ${restart.generation} · ` : nothing}<time title=${clock(restart.at_s)}>${ago(restart.at_s, job.now_s)}</time></p></li>`)}</ol>
+    ${more > 0 ? html`<p class="dim none">and ${whole(more)} earlier</p>` : nothing}
   </section>`;
 }
 
