@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
+from limnad import JobFailed
 from limnad.cli.watched import engines_of
 from limnad.client import Checkpointing, Client, LocalCluster
 from limnad_proto.v1 import jobs_pb2
@@ -230,6 +232,45 @@ def test_checkpoints_and_restarts_are_remembered(open_page, write, tmp_path) -> 
         shows(restarts, "generation 1")
         shows(page.locator(".title"), "running")
         shows(page.locator(".facts"), "generation 2")
+
+
+def limnad(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command to the cluster of this folder."""
+    environment = {**os.environ, "LIMNAD_CLUSTER_FOLDER": str(folder)}
+    command = [sys.executable, "-m", "limnad.cli", "cluster", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=True, env=environment)
+
+
+def test_a_clusters_page_comes_back_with_its_leader(open_page, write, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    said = limnad(tmp_path, "up", "-w", "2", "--ui", "--store", f"dir:{tmp_path}/store").stderr
+    try:
+        told = json.loads(limnad(tmp_path, "status", "-o", "json").stdout)
+        assert f"the page: {told['page']}" in said
+        with Client(told["address"]) as client:
+            failed = client.submit(write(FAILS), workers=2)
+            with pytest.raises(JobFailed):
+                failed.wait()
+            fed = client.submit(write(FED), workers=2)
+            page = open_page(f"{told['page']}#/jobs/{fed.name}")
+            shows(page.locator(".title"), "running")
+            fed.checkpoint()
+            (leader,) = [agent["pid"] for agent in told["agents"] if agent["index"] == 0]
+            os.kill(leader, signal.SIGKILL)
+            shows(page.locator("section", has=page.locator("#restarts-title")), "The leader was restarted.")
+            shows(page.locator(".title"), "running")
+            shows(page.locator(".facts"), "generation 2")
+            shows(page.locator("section", has=page.locator("#checkpoints-title")), "started from checkpoint 1")
+            fed.input("numbers").on_next([1, 2, 3])
+            fed.input("numbers").close()
+            shows(page.locator(".title"), "finished")
+            shows(page.locator("a.stage", has_text="output counts"), "3 rows")
+        page.get_by_role("link", name="All jobs").click()
+        shows(page.locator("tbody tr").nth(0), fed.name)
+        page.get_by_role("link", name=failed.name).click()
+        shows(page.locator("section.failure pre"), "return 1 / number")
+        expect(page.locator("a.stage.failed")).to_have_count(1)
+    finally:
+        limnad(tmp_path, "down")
 
 
 def test_a_run_prints_where_its_page_is(open_page, write) -> None:  # type: ignore[no-untyped-def]

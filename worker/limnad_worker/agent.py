@@ -177,8 +177,9 @@ class Agent:
         try:
             return await open_page(leader, host, port)
         except OSError as error:
+            why = str(error.strerror).rpartition(": ")[2]
             raise CannotServe(
-                f"port {port} on {host} cannot be had for the page ({error.strerror}): choose another, or 0 for any"
+                f"port {port} on {host} cannot be had for the page ({why}): choose another, or 0 for any"
             ) from None
         except ValueError as error:
             raise CannotServe(str(error)) from None

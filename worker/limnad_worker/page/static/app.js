@@ -50,7 +50,7 @@ function giveToken(event) {
 
 function view() {
   if (page.state === "token") return tokenView(page.news.wrong, giveToken);
-  if (page.state === "missing") return missingView(page.news.error);
+  if (page.state === "missing") return missingView(page.job);
   if (page.job === null) return listView(page.content, ratesOf, page.news.error);
   return jobView(page.content, ratesOf(page.job), page.graph, page.stage, page.news.error);
 }

@@ -58,9 +58,9 @@ function emptyList() {
 
 export const loading = (error) => html`<p class="panel empty dim">${error ?? "Asking the leader …"}</p>`;
 
-export const missingView = (error) => html`<h1 tabindex="-1">Not here</h1>
-  <section class="panel empty"><p class="big">${error}</p>
-    <p>It may come back with a leader that has just started; this page keeps looking.</p>
+export const missingView = (job) => html`<h1 tabindex="-1">Not here</h1>
+  <section class="panel empty"><p class="big">There is no job ${job}</p>
+    <p>The newest 100 jobs that have ended are remembered. This page keeps looking.</p>
     <p><a href="#/">All jobs</a></p></section>`;
 
 export function tokenView(wrong, submit) {
@@ -128,7 +128,7 @@ function facts(job, rates) {
     ${fact("rows/s in", running ? rate(rates.rows) : "–", running ? sparkline(rates.curve) : `${short(job.running_s > 0 ? job.rows_in / job.running_s : 0)}/s on average`)}
     ${fact("rows in", whole(job.rows_in), `${whole(job.rows_out)} out`)}
     ${fact("epoch", epochText(job), `${plural(job.epochs_opened, "epoch")} opened`)}
-    ${fact("waiting", bytes(waiting), job.state in ENDED ? "" : job.waiting_workers ? html`<span class="warn">sources paused</span>` : "sources not held up")}
+    ${fact("waiting", bytes(waiting), !running ? "" : job.waiting_workers ? html`<span class="warn">sources paused</span>` : "sources not held up")}
     ${fact("exchanged", bytes(job.data_bytes), `${bytes(job.progress_bytes)} of progress`)}
     ${fact("checkpoint", recovery.checkpoint === null ? "none" : whole(recovery.checkpoint), newest ? `${duration(newest.halted_s)} halt, ${bytes(newest.stored_bytes)}` : "")}
     ${fact("restarts", whole(recovery.restarts), `generation ${recovery.generation}`)}
@@ -251,7 +251,7 @@ function workersPanel(job) {
     <tbody>${job.workers.map((worker, number) => html`<tr class=${job.failure?.worker === number ? "dropped" : ""}><th scope="row">${number}</th>
       <td class="number">${worker.epoch === null ? "–" : whole(worker.epoch)}</td><td class="number">${bytes(worker.queued_bytes)}</td>
       <td class="number">${bytes(worker.in_flight_bytes)}</td><td class="number">${duration(worker.busy_s)}</td>
-      <td>${job.state in ENDED ? "–" : worker.waiting_for_credit ? html`<span class="warn">paused</span>` : "reading"}</td></tr>`)}</tbody></table></div>
+      <td>${job.state !== "running" ? "–" : worker.waiting_for_credit ? html`<span class="warn">paused</span>` : "reading"}</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
