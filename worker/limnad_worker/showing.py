@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 from limnad_proto.v1 import jobs_pb2
@@ -9,21 +10,29 @@ from limnad_worker.leading import Leader, NotLeading
 from limnad_worker.page import NotYet, Page
 
 
-async def open_page(leader: Leader, host: str, port: int, authorised: Callable[[str], bool] | None = None) -> Page:
+async def open_page(
+    leader: Leader,
+    host: str,
+    port: int,
+    *,
+    authorised: Callable[[str], bool] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Page:
     """Serves a leader's page.
 
     Args:
         leader: It need not lead yet: until it does, the page says so.
         host: The interface.
         port: 0: any.
-        authorised: Whether a bearer token is the cluster's; None: the cluster has none.
+        authorised: Whether a bearer token is one of the cluster's; None: the cluster has none.
+        tls: Serve over TLS.
 
     Raises:
         ValueError: The interface is not loopback, and there is no token.
         OSError: The port is taken.
     """
     page = Page(_Shown(leader), authorised)
-    await page.start(host, port)
+    await page.start(host, port, tls)
     return page
 
 
