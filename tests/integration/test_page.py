@@ -232,6 +232,11 @@ def test_checkpoints_and_restarts_are_remembered(open_page, write, tmp_path) -> 
         shows(restarts, "generation 1")
         shows(page.locator(".title"), "running")
         shows(page.locator(".facts"), "generation 2")
+        job.rescale(2)
+        shows(restarts, "It was rescaled from 1 to 2 workers.")
+        job.restore(number)
+        shows(restarts, f"It was taken back to checkpoint {number}.")
+        shows(page.locator(".facts"), "generation 4")
 
 
 def limnad(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ async def rescale(job: Job, workers: int) -> int:
     """
     await job.checkpoint()
     if workers != job.workers:
-        history.restarted(job.view, f"It was rescaled from {job.workers} workers to {workers}.")
+        history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
         job.workers = workers
         job.on_change()
         await job.restart()
