@@ -31,6 +31,7 @@ def main() -> None:
     agent.add_argument("--workers", type=int, required=True)
     agent.add_argument("--port", type=int, default=0)
     agent.add_argument("--announce-fd", type=int, required=True, help="where to write the address, as a line of JSON")
+    agent.add_argument("--ui-port", type=int, help="where to serve the page; 0: anywhere")
     agent.add_argument("--metrics-port", type=int, help="where to serve metrics; 0: anywhere")
     engine = commands.add_parser("engine", help="run one worker of one job")
     engine.add_argument("--leader", required=True)
@@ -59,6 +60,7 @@ async def _run_alone(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         accept_paths=True,
         metrics_port=arguments.metrics_port,
+        ui=None if arguments.ui_port is None else ("127.0.0.1", arguments.ui_port),
     )
     return await _live(options, grace_s=0.0, announce_fd=arguments.announce_fd)
 
@@ -79,7 +81,7 @@ def _serve(arguments: list[str]) -> int:
 
 
 async def _live(options: Options, grace_s: float, announce_fd: int | None = None) -> int:
-    from limnad_worker.agent import Agent
+    from limnad_worker.agent import Agent, CannotServe
 
     agent = Agent(options)
     stopped, hung_up = asyncio.Event(), asyncio.Event()
@@ -88,16 +90,11 @@ async def _live(options: Options, grace_s: float, announce_fd: int | None = None
         loop.add_signal_handler(number, stopped.set)
     try:
         await agent.start()
-    except RuntimeError:
-        _announce(announce_fd, error=f"port {options.port} on {options.host} is taken: choose another, or 0 for any")
-        return 1
-    except OSError as error:
-        _announce(
-            announce_fd, error=f"port {options.metrics_port} on {options.host} cannot be had for metrics: {error}"
-        )
+    except CannotServe as error:
+        _announce(announce_fd, error=str(error))
         await agent.stop()
         return 1
-    _announce(announce_fd, address=agent.address, **({} if agent.metrics is None else {"metrics": agent.metrics}))
+    _announce(announce_fd, address=agent.address, **agent.urls)
     if announce_fd is not None or os.environ.get("LIMNAD_SUPERVISED"):
         loop.add_reader(sys.stdin.fileno(), hung_up.set)
     ends = [asyncio.ensure_future(event.wait()) for event in (stopped, hung_up, agent.deposed)]

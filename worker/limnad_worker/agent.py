@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -32,8 +32,15 @@ from limnad_worker.jobs import JobService
 from limnad_worker.leading import Leader
 from limnad_worker.member import Member, resolver
 
+if TYPE_CHECKING:
+    from limnad_worker.page import Page
+
 ANYWHERE = {"0.0.0.0", "::", "[::]", ""}  # noqa: S104 - compared with, not listened on
 """Interfaces that nobody can be told as an address."""
+
+
+class CannotServe(Exception):
+    """An address that the agent is to listen on cannot be had; says which, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Options:
         accept_paths: Whether clients of this machine may name a job file instead of an archive.
         metrics_port: Where the leader serves metrics for Prometheus; 0: any; None: nowhere.
         progress: How jobs that do not say it gather their progress updates.
+        ui: Interface and port where the leader serves its page; port 0: any; None: nowhere.
     """
 
     index: int = 0
@@ -77,6 +85,7 @@ class Options:
     accept_paths: bool = False
     metrics_port: int | None = None
     progress: Accumulation = Accumulation.LOCAL
+    ui: tuple[str, int] | None = None
 
 
 class Agent:
@@ -84,7 +93,7 @@ class Agent:
 
     Attributes:
         address: What others are told, once it has started.
-        metrics: The URL of its metrics, if it serves them.
+        urls: What else it serves: ``metrics`` and ``ui``, its page.
     """
 
     def __init__(self, options: Options) -> None:
@@ -97,14 +106,14 @@ class Agent:
         self._member: Member | None = None
         self._membership: asyncio.Task[None] | None = None
         self.address = ""
-        self.metrics: str | None = None
+        self.urls: dict[str, str] = {}
+        self._page: Page | None = None
 
     async def start(self) -> None:
         """Listens, and begins its part.
 
         Raises:
-            RuntimeError: The port is taken.
-            OSError: The one for metrics is.
+            CannotServe: See there.
         """
         options = self._options
         info = hosts_pb2.HostInfo(
@@ -119,12 +128,17 @@ class Agent:
             self._member = Member(info, self._host, resolve)
             self._server.add_generic_rpc_handlers((self._member,))
         self._add_health()
-        self.address = info.address = f"{self._advertised}:{listen(self._server, options.host, options.port)}"
+        self.address = info.address = f"{self._advertised}:{self._listen()}"
+        if self._leader is not None:
+            # An agent that cannot be what it is to be must not take the lead.
+            if options.ui is not None:
+                self._page = await self._open_page(self._leader, *options.ui)
+                self.urls["ui"] = self._page.url
+            if options.metrics_port is not None:
+                self.urls["metrics"] = self._serve_metrics(self._leader, options.metrics_port)
         await self._server.start()
         if self._leader is not None:
             await self._leader.start(self.address)
-            if options.metrics_port is not None:
-                self.metrics = self._serve_metrics(self._leader, options.metrics_port)
         if self._member is not None:
             self._membership = asyncio.get_running_loop().create_task(self._member.run())
 
@@ -149,7 +163,30 @@ class Agent:
 
         metrics = AgentMetrics(lambda: leader.jobs)
         leader.hosts.keep(metrics.watch())
-        return serve(metrics, self._options.host, port)
+        try:
+            return serve(metrics, self._options.host, port)
+        except OSError as error:
+            raise CannotServe(f"port {port} on {self._options.host} cannot be had for metrics: {error}") from None
+
+    def _listen(self) -> int:
+        options = self._options
+        try:
+            return listen(self._server, options.host, options.port)
+        except RuntimeError:
+            raise CannotServe(f"port {options.port} on {options.host} is taken: choose another, or 0 for any") from None
+
+    async def _open_page(self, leader: Leader, host: str, port: int) -> Page:
+        from limnad_worker.showing import open_page  # its HTTP server takes a while to import
+
+        try:
+            return await open_page(leader, host, port)
+        except OSError as error:
+            why = str(error.strerror).rpartition(": ")[2]
+            raise CannotServe(
+                f"port {port} on {host} cannot be had for the page ({why}): choose another, or 0 for any"
+            ) from None
+        except ValueError as error:
+            raise CannotServe(str(error)) from None
 
     @property
     def deposed(self) -> asyncio.Event:
@@ -174,6 +211,8 @@ class Agent:
 
     async def stop(self) -> None:
         """Ends all engines, then the server."""
+        if self._page is not None:
+            await self._page.stop()
         if self._leader is not None:
             await self._leader.stop()
         if self._membership is not None:

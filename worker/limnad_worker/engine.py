@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
 import sys
 import time
 from collections import deque
@@ -30,7 +29,7 @@ from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.context import Context
 from limnad.timely.progress import Accumulation
-from limnad.timely.scheduler import Scheduler
+from limnad.timely.scheduler import Scheduler, VertexFailure
 from limnad.timely.snapshot import Part, PartitionKey
 from limnad.timely.source import Cut
 from limnad_proto.v1 import control_pb2 as wire
@@ -38,11 +37,12 @@ from limnad_proto.v1 import exchange_pb2
 from limnad_worker import framing, links, log_format
 from limnad_worker.control import AgentLost, Control
 from limnad_worker.cutting import CutLogged, CutLogs, CutLost
+from limnad_worker.description import describe_flow
 from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
-from limnad_worker.measures import Measures, describe_flow
-from limnad_worker.processes import limit_memory, name_process
+from limnad_worker.measures import Measures
+from limnad_worker.processes import limit_memory, name_process, quieten_gc
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written, check_durable
 
@@ -161,7 +161,11 @@ class Engine:
         machine.start(self._restored(prepare) if prepare.restore else ())
         if prepare.store:
             machine.check_declared()
-        self._loop(machine)
+        try:
+            self._loop(machine)
+        except VertexFailure:
+            self._send_status(machine)  # How far it came helps to find out why.
+            raise
 
     def _find(self, prepare: wire.Prepare) -> str:
         """The job file's path."""
@@ -204,7 +208,7 @@ class Engine:
         return self._cut_logs.open()
 
     def _loop(self, machine: Worker) -> None:
-        _quieten_gc()
+        quieten_gc()
         for early in self._early:
             self._arrived(machine, early)
         self._carry_out(machine)
@@ -470,16 +474,6 @@ def _log_fields(prepare: wire.Prepare, machine: Worker | None) -> dict[str, Any]
 def _sooner(first_s: float | None, second_s: float | None) -> float | None:
     """The shorter of two times to wait, None being for ever."""
     return min((time_s for time_s in (first_s, second_s) if time_s is not None), default=None)
-
-
-def _quieten_gc() -> None:
-    """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
-
-    A collection in the middle of a round holds up every worker that waits for this one.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def run_engine(leader: str, token: str, host: str, pid: int, *, memory_bytes: int | None, cache: Path) -> None:

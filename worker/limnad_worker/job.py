@@ -26,6 +26,7 @@ from limnad.store import StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker import history
 from limnad_worker.coordination import Coordination, start_message
 from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
@@ -241,6 +242,7 @@ class Job:
             verdict = self._supervisor.judge(failure, time.monotonic())
             if verdict is None:
                 self.view.last_fault = failure.summary
+                history.restarted(self.view, failure.summary)
                 self.watch.lost(failure)
                 self._source.keep(self.restart())
                 return
@@ -268,11 +270,7 @@ class Job:
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
-            self.view.failure.CopyFrom(
-                wire.Failed(summary=failure.summary, traceback=failure.traceback, fault=failure.fault.value)
-            )
-            if failure.worker is not None:
-                self.view.failed_worker = failure.worker
+            history.failed(self.view, failure)
         over = f"the job has ended: it is {state.value}"
         self._feeder.finish(over)
         for waiting in self._asked:
@@ -411,10 +409,7 @@ class Job:
 
     def _built(self, built: wire.Built) -> None:
         if not self.view.stages:
-            self.view.stages.extend(built.stages)
-            self.view.inputs.extend(built.inputs)
-            self.view.outputs.extend(built.outputs)
-            self.view.probes.extend(built.probes)
+            history.built(self.view, built)
 
     async def notify(self) -> None:
         """Wakes whoever waits for news."""
@@ -495,4 +490,4 @@ class Job:
 
 
 def _failure(worker: int, failed: wire.Failed) -> leader.Failure:
-    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback)
+    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback, failed.stage)

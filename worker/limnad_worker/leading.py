@@ -19,7 +19,7 @@ from limnad.cluster.registry import Deposed, Fate, JobRecord, forgotten, job_nam
 from limnad.store import StoreError
 from limnad.store.opening import parse
 from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb2
-from limnad_worker import steering
+from limnad_worker import history, steering
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
 from limnad_worker.feeding import Refused
@@ -189,6 +189,7 @@ class Leader:
             vault = await self._reopened(record, request)
             job = Job(record.job, request, self.hosts, vault, self._trace(record.job))
             job.workers, job.draining, job.view.draining = record.width, record.draining, record.draining
+            history.restarted(job.view, "The leader was restarted.")
         elif record.fate is Fate.ENDED:
             job = _recalled(record, self.hosts)
         else:
@@ -229,6 +230,16 @@ class Leader:
         """All jobs, the newest first."""
         entries = sorted(self._entries.values(), key=lambda entry: -entry.number)
         return [entry.job for entry in entries]
+
+    def listed(self) -> list[Job]:
+        """`jobs`, for somebody who would take none for an answer.
+
+        Raises:
+            NotLeading: They may be there soon.
+        """
+        if self._not_leading:
+            raise NotLeading(self._not_leading)
+        return self.jobs
 
     def job(self, name: str) -> Job:
         """A job.

@@ -6,15 +6,16 @@ import gc
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from limnad.cluster.worker import Worker
 from limnad.histogram import Histogram
-from limnad.stream.flow import BuiltFlow
 from limnad.timely.counters import ConnectorCounters, carriers
 from limnad.timely.graph import LogicalGraph
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker.links import CoordinatorLink, Peer
+
+FRONTIER_TIMES = 3
+"""How many times of a stage's frontier are told: enough to see where it stands."""
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -111,8 +112,9 @@ class Measures:
 def _stages(machine: Worker) -> list[wire.StageCounters]:
     scheduler = machine.scheduler
     told = []
-    for counters, inputs in zip(scheduler.counters, machine.graph.inputs, strict=True):
+    for stage, counters, inputs in zip(machine.graph.stages, scheduler.counters, machine.graph.inputs, strict=True):
         received = [scheduler.connector_counters[edge.index] for edge in inputs]
+        frontier = None if stage.is_system else machine.frontier_at(stage)
         told.append(
             wire.StageCounters(
                 rows_in=sum(each.rows for each in received),
@@ -120,6 +122,8 @@ def _stages(machine: Worker) -> list[wire.StageCounters]:
                 batches_in=sum(each.batches for each in received),
                 notifications=counters.notifications,
                 busy_us=counters.busy_ns // 1000,
+                queued_bytes=sum(each.queued_bytes for each in received),
+                frontier=[wire.Time(coordinates=least) for least in (frontier or ())[:FRONTIER_TIMES]],
             )
         )
     return told
@@ -137,37 +141,3 @@ def _resident_bytes() -> int:
 def _wire(*histograms: Histogram) -> wire.Histogram:
     counts = [sum(each) for each in zip(*(histogram.counts for histogram in histograms), strict=True)]
     return wire.Histogram(counts=counts, sum_ns=sum(histogram.sum_ns for histogram in histograms))
-
-
-def _describe_connectors(graph: LogicalGraph) -> list[dict[str, Any]]:
-    """The fields of a `ConnectorInfo` for each connector that a `Status` tells of."""
-    return [
-        {
-            # An input port is fed by one connector only, so this is unique.
-            "name": f"{edge.source.name} -> {edge.target.name}" + (f"[{edge.input}]" if edge.target.inputs > 1 else ""),
-            "source": edge.source.name,
-            "target": edge.target.name,
-        }
-        for edge in carriers(graph)
-    ]
-
-
-def describe_flow(built: BuiltFlow) -> wire.Built:
-    """What an engine tells of the dataflow that it has built."""
-    return wire.Built(
-        fingerprint=built.fingerprint(),
-        graph=built.graph.fingerprint(),
-        stages=[
-            wire.StageInfo(
-                name=stage.name,
-                label=stage.label,
-                kind=stage.kind.value,
-                loop=stage.context.name if stage.context else "",
-            )
-            for stage in built.graph.stages
-        ],
-        connectors=[wire.ConnectorInfo(**each) for each in _describe_connectors(built.graph)],
-        inputs=built.hand_fed,
-        outputs=[wire.OutputInfo(name=name) for name in built.outputs],
-        probes=[probe.name for probe in built.probes],
-    )

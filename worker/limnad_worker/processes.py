@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -129,6 +130,16 @@ def name_process(name: str) -> None:
     """What ``ps`` and ``top`` call this process, where the system lets it choose; 15 characters at most."""
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(name)
+
+
+def quieten_gc() -> None:
+    """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
+
+    A collection in the middle of a round holds up every worker that waits for this one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _signal_name(number: int) -> str:

@@ -20,6 +20,7 @@ from limnad.cluster.records import CheckpointRecord, PartError, PartRecord, Phas
 from limnad.store import Conflict, LostState, StoreError
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
+from limnad_worker import history
 from limnad_worker.outputs import Outputs
 from limnad_worker.vault import Vault
 
@@ -224,6 +225,7 @@ class Saving:
         self._around.send_all(checkpoint_committed=wire.CheckpointCommitted(checkpoint=number))
         self._view.checkpoint = number
         self._view.checkpoints_committed += 1
+        history.checkpoint_made(self._view, number, self._around.generation)
         self._around.keep(self._retain())
         await self._around.committed(number)
 
@@ -240,6 +242,7 @@ class Saving:
     def _drop(self, number: int | None, reason: str) -> None:
         self._view.checkpoints_dropped += 1
         self._view.last_drop = reason
+        history.checkpoint_dropped(self._view, number, self._around.generation, reason)
         if number is not None:
             self._around.keep(self._abandon(number))
 

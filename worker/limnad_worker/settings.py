@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
     )
+    ui_address: str | None = Field(
+        None, description="HOST:PORT where the leader serves its web page; port 0: any; by default there is none."
+    )
     log_format: Literal["text", "json"] | None = Field(
         None, description="Write logs to standard error, as lines for people or as JSON; by default there are none."
     )
@@ -91,11 +94,11 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("listen", mode="after")
+    @field_validator("listen", "ui_address", mode="after")
     @classmethod
-    def _has_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+    def _has_port(cls, value: str | None) -> str | None:
+        host, _, port = (value or "").rpartition(":")
+        if value is not None and (not host or not port.isdigit() or int(port) > 65535):
             raise ValueError("this is not HOST:PORT")
         return value
 
@@ -127,6 +130,7 @@ class Settings(BaseSettings):
     def options(self) -> Options:
         """What an agent makes of them."""
         host, _, port = self.listen.rpartition(":")
+        ui_host, _, ui_port = (self.ui_address or "").rpartition(":")
         return Options(
             index=self.index,
             peers=self.peers,
@@ -144,6 +148,7 @@ class Settings(BaseSettings):
             cache=self.cache,
             metrics_port=self.metrics_port,
             progress=Accumulation(self.progress),
+            ui=(ui_host.strip("[]"), int(ui_port)) if self.ui_address else None,
         )
 
 

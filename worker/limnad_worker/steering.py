@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limnad_worker import history
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.past import Past
@@ -16,6 +17,7 @@ async def rescale(job: Job, workers: int) -> int:
     """
     await job.checkpoint()
     if workers != job.workers:
+        history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
         job.workers = workers
         job.on_change()
         await job.restart()
@@ -30,6 +32,7 @@ async def move(job: Job) -> None:
     """
     await job.checkpoint()
     if not job.state.ended:
+        history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
         await job.restart()
 
 
@@ -63,6 +66,7 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
     else:
         await vault.close()
     assert job.past is not None
+    history.restarted(job.view, f"It was taken back to checkpoint {number}.")
     job.past.roll_back = number
     job.workers = workers or job.workers
     job.on_change()

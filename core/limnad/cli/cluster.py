@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from limnad.cli import options
 from limnad.cli.supervisor import ClusterState, holder, lock
 from limnad.cli.tables import show
 from limnad.errors import ClusterError
@@ -57,6 +59,8 @@ def up(
         bool, typer.Option("--coordinator", help="Gather jobs' progress updates at a coordinator: a process more each.")
     ] = False,
     port: Annotated[int, typer.Option(help="Where the leader listens on loopback; 0: anywhere.")] = 0,
+    ui: options.Ui = False,
+    ui_port: options.UiPort = None,
     grace: Annotated[float, typer.Option(help="Seconds for last checkpoints when it is taken down.")] = 20.0,
 ) -> None:
     """Start agents on this machine, and keep them alive."""
@@ -70,7 +74,11 @@ def up(
     flags += ["--store", _absolute(store)] if store else []
     flags += ["--memory", memory] if memory else []
     flags += ["--progress", "local+global"] if coordinator else []
-    state = ClusterState(_free_addresses(workers, port), flags, grace)
+    # The page's port, too, is chosen now: a leader that is restarted serves it where it was.
+    addresses = _free_addresses([port, *[0] * (workers - 1), *([ui_port or 0] if ui or ui_port is not None else [])])
+    page = addresses[workers:]
+    flags += ["--ui-address", *page] if page else []
+    state = ClusterState(addresses[:workers], flags, grace, page=f"http://{page[0]}/" if page else "")
     state.write(folder)
     held.close()
     environment = dict(os.environ)
@@ -96,7 +104,10 @@ def up(
     if len(agents) < workers:
         take_down(folder)
         raise ClusterError(f"only {len(agents)} of {workers} agents came up: see {folder}/agent-*.log")
-    Console(stderr=True, highlight=False).print(f"{workers} agents are up; the leader serves at {state.addresses[0]}")
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(f"{workers} agents are up; the leader serves at {state.addresses[0]}")
+    if state.page:
+        say(f"the page: {state.page}")
 
 
 @app.command()
@@ -117,9 +128,12 @@ def status(
     pids = dict(zip(state.addresses, state.pids, strict=False))
     rows = [{**asdict(agent), "pid": pids.get(agent.address)} for agent in seen.agents]
     if output == "json":
-        print(json.dumps({"address": state.addresses[0], "restarts": state.restarts, "agents": rows}))
+        told = {"address": state.addresses[0], "page": state.page or None, "restarts": state.restarts, "agents": rows}
+        print(json.dumps(told))
     else:
         show(rows)
+        if state.page:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"the page: {state.page}")
 
 
 @app.command()
@@ -160,10 +174,10 @@ def _running(folder: Path) -> ClusterState:
     return state
 
 
-def _free_addresses(count: int, port: int) -> list[str]:
+def _free_addresses(ports_wanted: Sequence[int]) -> list[str]:
     with ExitStack() as open_sockets:
         ports = []
-        for wanted in [port, *[0] * (count - 1)]:
+        for wanted in ports_wanted:
             each = open_sockets.enter_context(socket.socket())
             try:
                 each.bind(("127.0.0.1", wanted))

@@ -79,7 +79,7 @@ def mermaid(graph: LogicalGraph) -> str:
 
 def _mermaid_stages(graph: LogicalGraph, context: LoopContext | None, indent: str) -> Iterator[str]:
     for stage in graph.stages:
-        if _home(stage) is context:
+        if stage.home is context:
             left, right = _MERMAID_SHAPES.get(stage.kind, ("[", "]"))
             if stage.outputs == 0:
                 left, right = "[/", "/]"
@@ -113,7 +113,7 @@ def dot(graph: LogicalGraph) -> str:
 
 def _dot_stages(graph: LogicalGraph, context: LoopContext | None, indent: str) -> Iterator[str]:
     for stage in graph.stages:
-        if _home(stage) is context:
+        if stage.home is context:
             yield f"{indent}s{stage.index} [{_dot_stage(stage)}];"
     for number, inner in enumerate(graph.contexts):
         if inner.parent is context:
@@ -162,11 +162,6 @@ def as_dict(graph: LogicalGraph) -> dict[str, object]:
             for edge in graph.connectors
         ],
     }
-
-
-def _home(stage: Stage) -> LoopContext | None:
-    """The loop in whose box a stage is drawn: ingress and egress stand at their loop's border, inside."""
-    return stage.output_context if stage.kind is StageKind.INGRESS else stage.context
 
 
 _MERMAID_SHAPES = {

@@ -40,6 +40,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the agent listens on loopback; 0: anywhere.")
 ]
+Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of all jobs on loopback, and print its URL.")]
+UiPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, metavar="PORT", help="The page's port (implies --ui); by default any that is free."),
+]
 Mode = Literal["none", "local", "global", "local+global"]
 Progress = Annotated[
     Mode,

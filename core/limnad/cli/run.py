@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
@@ -43,6 +44,7 @@ class RunOptions:
     show: int
     as_json: bool
     port: int
+    ui_port: int | None
     progress: str
     checkpointing: Checkpointing | None
     metrics_port: int | None
@@ -72,18 +74,23 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
     checkpointing = options.checkpointing
     job: Job | None = None
     lost = 0
+    ui_port = options.ui_port
     while True:
         try:
             with LocalCluster(
                 options.workers,
                 options.port,
                 output=subprocess.PIPE,
+                ui_port=ui_port,
                 metrics_port=options.metrics_port,
                 environment=options.environment,
             ) as cluster:
                 screen.follow_prints(*cluster.streams)
                 if cluster.metrics is not None:
                     screen.say(f"metrics: {cluster.metrics}")
+                if cluster.ui is not None and not lost:
+                    screen.say(f"the run's page: {cluster.ui}")
+                    ui_port = urlsplit(cluster.ui).port  # The page that is open now finds the next agent, too.
                 with Client(cluster.address, patience_s=0) as client:
                     job = client.submit(
                         path,

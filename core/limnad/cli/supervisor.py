@@ -39,6 +39,7 @@ class ClusterState:
         grace_s: How long the leader may take to make last checkpoints.
         pids: Of the agents, by index; 0: it is about to be started.
         restarts: How often agents were started again.
+        page: The URL of the leader's web page; empty: it serves none.
     """
 
     addresses: list[str]
@@ -46,6 +47,7 @@ class ClusterState:
     grace_s: float
     pids: list[int] = field(default_factory=list)
     restarts: int = 0
+    page: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> ClusterState | None:

@@ -31,11 +31,13 @@ class LocalCluster:
         workers: How many engines.
         port: Where the agent listens on loopback; 0: anywhere.
         output: Where engines' own prints go: None: to this process's; or `subprocess.PIPE`.
+        ui_port: Where the web page is served on loopback; 0: anywhere; None: nowhere.
         metrics_port: Where the agent serves metrics for Prometheus on loopback; 0: anywhere; None: nowhere.
         environment: Variables for the agent and its engines, over those of this process.
 
     Attributes:
         address: The agent's.
+        ui: The URL of its web page, if it serves one.
         metrics: The URL of its metrics, if it serves them.
 
     Raises:
@@ -48,6 +50,7 @@ class LocalCluster:
         workers: int,
         port: int = 0,
         output: int | None = None,
+        ui_port: int | None = None,
         metrics_port: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class LocalCluster:
                     *(sys.executable, "-m", "limnad_worker", "agent"),
                     *("--workers", str(workers), "--port", str(port)),
                     *("--announce-fd", str(announce)),
+                    *(() if ui_port is None else ("--ui-port", str(ui_port))),
                     *(() if metrics_port is None else ("--metrics-port", str(metrics_port))),
                 ],
                 stdin=subprocess.PIPE,
@@ -78,6 +82,7 @@ class LocalCluster:
             self.stop()
             raise ClusterError(news["error"])
         self.address: str = news["address"]
+        self.ui: str | None = news.get("ui")
         self.metrics: str | None = news.get("metrics")
 
     @property

@@ -104,12 +104,14 @@ class Failure:
         summary: What happened, in one paragraph.
         worker: Where, if one worker is to blame.
         traceback: The user's own frames and the exception; may be empty.
+        stage: Where, if one stage is to blame.
     """
 
     fault: Fault
     summary: str
     worker: int | None = None
     traceback: str = ""
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from limnad.cluster.effects import (
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
 from limnad.timely.counters import Stopwatch
-from limnad.timely.graph import LogicalGraph
+from limnad.timely.graph import LogicalGraph, Stage
 from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
@@ -347,9 +347,12 @@ class Worker:
 
         Empty: nothing can arrive any more. None: nothing is known before every worker has been heard.
         """
+        return self.frontier_at(self.graph.stage(stage_name))
+
+    def frontier_at(self, stage: Stage) -> list[Timestamp] | None:
+        """See `frontier`."""
         if not self.scheduler.notifying:
             return None
-        stage = self.graph.stage(stage_name)
         inputs = self.graph.inputs[stage.index]
         locations = [edge.index for edge in inputs] or [self.locations.of_stage(stage)]
         return sorted({time for location in locations for time in self.view.implied[location].frontier})

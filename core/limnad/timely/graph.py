@@ -121,6 +121,11 @@ class Stage:
         return self.context
 
     @property
+    def home(self) -> LoopContext | None:
+        """The loop in whose box it is drawn: ingress and egress stand at their loop's border, inside."""
+        return self.output_context if self.kind is StageKind.INGRESS else self.context
+
+    @property
     def is_system(self) -> bool:
         """Whether it only changes times and has no vertex."""
         return self.kind in _SYSTEM

@@ -114,7 +114,7 @@ class Argument(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Built(_message.Message):
-    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph", "connectors")
+    __slots__ = ("fingerprint", "stages", "inputs", "outputs", "probes", "graph", "connectors", "edges", "loops")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,8 @@ class Built(_message.Message):
     PROBES_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     CONNECTORS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    LOOPS_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     stages: _containers.RepeatedCompositeFieldContainer[StageInfo]
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -129,7 +131,9 @@ class Built(_message.Message):
     probes: _containers.RepeatedScalarFieldContainer[str]
     graph: str
     connectors: _containers.RepeatedCompositeFieldContainer[ConnectorInfo]
-    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorInfo, _Mapping]]] = ...) -> None: ...
+    edges: _containers.RepeatedCompositeFieldContainer[Edge]
+    loops: _containers.RepeatedCompositeFieldContainer[LoopInfo]
+    def __init__(self, fingerprint: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[OutputInfo, _Mapping]]] = ..., probes: _Optional[_Iterable[str]] = ..., graph: _Optional[str] = ..., connectors: _Optional[_Iterable[_Union[ConnectorInfo, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopInfo, _Mapping]]] = ...) -> None: ...
 
 class ConnectorInfo(_message.Message):
     __slots__ = ("name", "source", "target")
@@ -142,16 +146,38 @@ class ConnectorInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class StageInfo(_message.Message):
-    __slots__ = ("name", "label", "kind", "loop")
+    __slots__ = ("name", "label", "kind", "loop", "home")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     name: str
     label: str
     kind: str
     loop: str
-    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., kind: _Optional[str] = ..., loop: _Optional[str] = ...) -> None: ...
+    home: int
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., kind: _Optional[str] = ..., loop: _Optional[str] = ..., home: _Optional[int] = ...) -> None: ...
+
+class LoopInfo(_message.Message):
+    __slots__ = ("name", "parent")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parent: int
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[int] = ...) -> None: ...
+
+class Edge(_message.Message):
+    __slots__ = ("source", "target", "partition", "feedback")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    source: int
+    target: int
+    partition: str
+    feedback: bool
+    def __init__(self, source: _Optional[int] = ..., target: _Optional[int] = ..., partition: _Optional[str] = ..., feedback: _Optional[bool] = ...) -> None: ...
 
 class OutputInfo(_message.Message):
     __slots__ = ("name", "printed")
@@ -270,18 +296,28 @@ class Histogram(_message.Message):
     def __init__(self, counts: _Optional[_Iterable[int]] = ..., sum_ns: _Optional[int] = ...) -> None: ...
 
 class StageCounters(_message.Message):
-    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us")
+    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier")
     ROWS_IN_FIELD_NUMBER: _ClassVar[int]
     ROWS_OUT_FIELD_NUMBER: _ClassVar[int]
     BATCHES_IN_FIELD_NUMBER: _ClassVar[int]
     NOTIFICATIONS_FIELD_NUMBER: _ClassVar[int]
     BUSY_US_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRONTIER_FIELD_NUMBER: _ClassVar[int]
     rows_in: int
     rows_out: int
     batches_in: int
     notifications: int
     busy_us: int
-    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ...) -> None: ...
+    queued_bytes: int
+    frontier: _containers.RepeatedCompositeFieldContainer[Time]
+    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., frontier: _Optional[_Iterable[_Union[Time, _Mapping]]] = ...) -> None: ...
+
+class Time(_message.Message):
+    __slots__ = ("coordinates",)
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    coordinates: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, coordinates: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "epoch", "encoding", "payload", "rows")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from limnad_proto.v1 import control_pb2 as limnad__proto_dot_v1_dot_control__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alimnad_proto/v1/jobs.proto\x12\tlimnad.v1\x1a\x1dlimnad_proto/v1/control.proto\"\x87\x03\n\rSubmitRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12&\n\targuments\x18\x03 \x03(\x0b\x32\x13.limnad.v1.Argument\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x10\n\x08progress\x18\x05 \x01(\t\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x1d\n\x15\x63heckpoint_interval_s\x18\x08 \x01(\x01\x12\x19\n\x11\x63heckpoint_epochs\x18\t \x01(\x04\x12\x1c\n\x14\x63heckpoint_timeout_s\x18\n \x01(\x01\x12\x0c\n\x04keep\x18\x0b \x01(\r\x12\x0e\n\x06resume\x18\x0c \x01(\x08\x12\x14\n\x0cmax_restarts\x18\r \x01(\r\x12\x18\n\x10restart_window_s\x18\x0e \x01(\x01\x12\x10\n\x08\x64\x65livery\x18\x0f \x01(\t\x12\x0f\n\x07\x61rchive\x18\x10 \x01(\t\x12\x12\n\nrequest_id\x18\x11 \x01(\t\x12\x11\n\tephemeral\x18\x12 \x01(\x08\"\x1b\n\x0bUploadPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"!\n\x0eUploadResponse\x12\x0f\n\x07\x61rchive\x18\x01 \x01(\t\"\x19\n\nGetRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\r\n\x0bListRequest\"0\n\x0cListResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.limnad.v1.JobView\"\x1b\n\x0c\x44rainRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x0f\n\rDrainResponse\"%\n\x16ListCheckpointsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"I\n\x17ListCheckpointsResponse\x12.\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x19.limnad.v1.CheckpointInfo\"\x86\x01\n\x0e\x43heckpointInfo\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\x12\x0e\n\x06made_s\x18\x02 \x01(\x01\x12\x12\n\x05\x65poch\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x12\n\ngeneration\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x42\x08\n\x06_epoch\"B\n\x0eRestoreRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x04\x12\x0f\n\x07workers\x18\x03 \x01(\r\"%\n\x0fRestoreResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\".\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07\x64urable\x18\x02 \x01(\x08\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\xa5\x05\n\x07JobView\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.limnad.v1.JobState\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.limnad.v1.Failed\x12\x1a\n\rfailed_worker\x18\x04 \x01(\rH\x00\x88\x01\x01\x12$\n\x06stages\x18\x05 \x03(\x0b\x32\x14.limnad.v1.StageInfo\x12\x0e\n\x06inputs\x18\x06 \x03(\t\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.limnad.v1.OutputInfo\x12\"\n\x07workers\x18\x08 \x03(\x0b\x32\x11.limnad.v1.Status\x12\x12\n\nrunning_us\x18\t \x01(\x04\x12\x13\n\x0bstarting_us\x18\n \x01(\x04\x12\x0e\n\x06probes\x18\x0b \x03(\t\x12\x12\n\ngeneration\x18\x0c \x01(\x04\x12\x10\n\x08restarts\x18\r \x01(\r\x12\x12\n\nlast_fault\x18\x0e \x01(\t\x12\x12\n\ncheckpoint\x18\x0f \x01(\x04\x12\x1d\n\x15\x63heckpoints_committed\x18\x10 \x01(\r\x12\x1b\n\x13\x63heckpoints_dropped\x18\x11 \x01(\r\x12\x11\n\tlast_drop\x18\x12 \x01(\t\x12\x36\n\x11\x63heckpoint_phases\x18\x13 \x03(\x0b\x32\x1b.limnad.v1.CheckpointPhases\x12\x13\n\x0bsubmitted_s\x18\x1e \x01(\x01\x12\x0f\n\x07\x65nded_s\x18\x1f \x01(\x01\x12\x0c\n\x04path\x18  \x01(\t\x12\x10\n\x08\x66unction\x18! \x01(\t\x12\r\n\x05width\x18\" \x01(\r\x12\x10\n\x08\x64raining\x18# \x01(\x08\x12\x0f\n\x07waiting\x18\x16 \x01(\t\x12\x0f\n\x07\x64urable\x18\x17 \x01(\x08\x42\x10\n\x0e_failed_worker\"\xa5\x01\n\x10SubscribeRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12@\n\x0b\x66rom_epochs\x18\x03 \x03(\x0b\x32+.limnad.v1.SubscribeRequest.FromEpochsEntry\x1a\x31\n\x0f\x46romEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"]\n\x0bPushRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x1d\n\x04push\x18\x02 \x01(\x0b\x32\x0f.limnad.v1.Push\x12\x10\n\x08producer\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"?\n\x0cPushResponse\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_offset\"C\n\x13LastSequenceRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x10\n\x08producer\x18\x03 \x01(\t\"(\n\x14LastSequenceResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\" \n\x11\x43heckpointRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"(\n\x12\x43heckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\".\n\x0eRescaleRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\"%\n\x0fRescaleResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\"*\n\x0bLogsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"<\n\x08LogPiece\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\x0c\"%\n\x11GetClusterRequest\x12\x10\n\x08gathered\x18\x01 \x01(\x08\"3\n\x0b\x43lusterView\x12$\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x14.limnad.v1.AgentView\"h\n\tAgentView\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0c\n\x04\x62usy\x18\x04 \x01(\r\x12\r\n\x05\x62uild\x18\x05 \x01(\t\x12\x0f\n\x07leaving\x18\x06 \x01(\x08*\xb5\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x16\n\x12JOB_STATE_FINISHED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x18\n\x14JOB_STATE_RECOVERING\x10\x06\x32\x99\x08\n\nJobService\x12=\n\x06Upload\x12\x16.limnad.v1.UploadPiece\x1a\x19.limnad.v1.UploadResponse(\x01\x12=\n\x06Submit\x12\x18.limnad.v1.SubmitRequest\x1a\x19.limnad.v1.SubmitResponse\x12\x30\n\x03Get\x12\x15.limnad.v1.GetRequest\x1a\x12.limnad.v1.JobView\x12\x37\n\x04List\x12\x16.limnad.v1.ListRequest\x1a\x17.limnad.v1.ListResponse\x12\x36\n\x05Watch\x12\x17.limnad.v1.WatchRequest\x1a\x12.limnad.v1.JobView0\x01\x12=\n\tSubscribe\x12\x1b.limnad.v1.SubscribeRequest\x1a\x11.limnad.v1.Output0\x01\x12;\n\x04Push\x12\x16.limnad.v1.PushRequest\x1a\x17.limnad.v1.PushResponse(\x01\x30\x01\x12O\n\x0cLastSequence\x12\x1e.limnad.v1.LastSequenceRequest\x1a\x1f.limnad.v1.LastSequenceResponse\x12=\n\x06\x43\x61ncel\x12\x18.limnad.v1.CancelRequest\x1a\x19.limnad.v1.CancelResponse\x12:\n\x05\x44rain\x12\x17.limnad.v1.DrainRequest\x1a\x18.limnad.v1.DrainResponse\x12X\n\x0fListCheckpoints\x12!.limnad.v1.ListCheckpointsRequest\x1a\".limnad.v1.ListCheckpointsResponse\x12@\n\x07Restore\x12\x19.limnad.v1.RestoreRequest\x1a\x1a.limnad.v1.RestoreResponse\x12I\n\nCheckpoint\x12\x1c.limnad.v1.CheckpointRequest\x1a\x1d.limnad.v1.CheckpointResponse\x12\x35\n\x04Logs\x12\x16.limnad.v1.LogsRequest\x1a\x13.limnad.v1.LogPiece0\x01\x12\x42\n\nGetCluster\x12\x1c.limnad.v1.GetClusterRequest\x1a\x16.limnad.v1.ClusterView\x12@\n\x07Rescale\x12\x19.limnad.v1.RescaleRequest\x1a\x1a.limnad.v1.RescaleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alimnad_proto/v1/jobs.proto\x12\tlimnad.v1\x1a\x1dlimnad_proto/v1/control.proto\"\x87\x03\n\rSubmitRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12&\n\targuments\x18\x03 \x03(\x0b\x32\x13.limnad.v1.Argument\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x10\n\x08progress\x18\x05 \x01(\t\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x1d\n\x15\x63heckpoint_interval_s\x18\x08 \x01(\x01\x12\x19\n\x11\x63heckpoint_epochs\x18\t \x01(\x04\x12\x1c\n\x14\x63heckpoint_timeout_s\x18\n \x01(\x01\x12\x0c\n\x04keep\x18\x0b \x01(\r\x12\x0e\n\x06resume\x18\x0c \x01(\x08\x12\x14\n\x0cmax_restarts\x18\r \x01(\r\x12\x18\n\x10restart_window_s\x18\x0e \x01(\x01\x12\x10\n\x08\x64\x65livery\x18\x0f \x01(\t\x12\x0f\n\x07\x61rchive\x18\x10 \x01(\t\x12\x12\n\nrequest_id\x18\x11 \x01(\t\x12\x11\n\tephemeral\x18\x12 \x01(\x08\"\x1b\n\x0bUploadPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"!\n\x0eUploadResponse\x12\x0f\n\x07\x61rchive\x18\x01 \x01(\t\"\x19\n\nGetRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\r\n\x0bListRequest\"0\n\x0cListResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.limnad.v1.JobView\"\x1b\n\x0c\x44rainRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x0f\n\rDrainResponse\"%\n\x16ListCheckpointsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"I\n\x17ListCheckpointsResponse\x12.\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x19.limnad.v1.CheckpointInfo\"\x86\x01\n\x0e\x43heckpointInfo\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\x12\x0e\n\x06made_s\x18\x02 \x01(\x01\x12\x12\n\x05\x65poch\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x12\n\ngeneration\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x42\x08\n\x06_epoch\"B\n\x0eRestoreRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x04\x12\x0f\n\x07workers\x18\x03 \x01(\r\"%\n\x0fRestoreResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\".\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07\x64urable\x18\x02 \x01(\x08\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\xd4\x06\n\x07JobView\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.limnad.v1.JobState\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.limnad.v1.Failed\x12\x1a\n\rfailed_worker\x18\x04 \x01(\rH\x00\x88\x01\x01\x12$\n\x06stages\x18\x05 \x03(\x0b\x32\x14.limnad.v1.StageInfo\x12\x0e\n\x06inputs\x18\x06 \x03(\t\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.limnad.v1.OutputInfo\x12\"\n\x07workers\x18\x08 \x03(\x0b\x32\x11.limnad.v1.Status\x12\x12\n\nrunning_us\x18\t \x01(\x04\x12\x13\n\x0bstarting_us\x18\n \x01(\x04\x12\x0e\n\x06probes\x18\x0b \x03(\t\x12\x12\n\ngeneration\x18\x0c \x01(\x04\x12\x10\n\x08restarts\x18\r \x01(\r\x12\x12\n\nlast_fault\x18\x0e \x01(\t\x12\x12\n\ncheckpoint\x18\x0f \x01(\x04\x12\x1d\n\x15\x63heckpoints_committed\x18\x10 \x01(\r\x12\x1b\n\x13\x63heckpoints_dropped\x18\x11 \x01(\r\x12\x11\n\tlast_drop\x18\x12 \x01(\t\x12\x36\n\x11\x63heckpoint_phases\x18\x13 \x03(\x0b\x32\x1b.limnad.v1.CheckpointPhases\x12\x13\n\x0bsubmitted_s\x18\x1e \x01(\x01\x12\x0f\n\x07\x65nded_s\x18\x1f \x01(\x01\x12\x0c\n\x04path\x18  \x01(\t\x12\x10\n\x08\x66unction\x18! \x01(\t\x12\r\n\x05width\x18\" \x01(\r\x12\x10\n\x08\x64raining\x18# \x01(\x08\x12\x0f\n\x07waiting\x18\x16 \x01(\t\x12\x0f\n\x07\x64urable\x18\x17 \x01(\x08\x12\x1e\n\x05\x65\x64ges\x18$ \x03(\x0b\x32\x0f.limnad.v1.Edge\x12\"\n\x05loops\x18% \x03(\x0b\x32\x13.limnad.v1.LoopInfo\x12\x38\n\x12\x63heckpoint_history\x18& \x03(\x0b\x32\x1c.limnad.v1.CheckpointOutcome\x12/\n\x0frestart_history\x18\' \x03(\x0b\x32\x16.limnad.v1.RestartInfoB\x10\n\x0e_failed_worker\"\x96\x01\n\x11\x43heckpointOutcome\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x11\n\thalted_us\x18\x04 \x01(\x04\x12\x11\n\tstored_us\x18\x05 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\x06 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x07 \x01(\t\"?\n\x0bRestartInfo\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"\xa5\x01\n\x10SubscribeRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12@\n\x0b\x66rom_epochs\x18\x03 \x03(\x0b\x32+.limnad.v1.SubscribeRequest.FromEpochsEntry\x1a\x31\n\x0f\x46romEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"]\n\x0bPushRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x1d\n\x04push\x18\x02 \x01(\x0b\x32\x0f.limnad.v1.Push\x12\x10\n\x08producer\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"?\n\x0cPushResponse\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_offset\"C\n\x13LastSequenceRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x10\n\x08producer\x18\x03 \x01(\t\"(\n\x14LastSequenceResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\" \n\x11\x43heckpointRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"(\n\x12\x43heckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x04\".\n\x0eRescaleRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\"%\n\x0fRescaleResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\"*\n\x0bLogsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"<\n\x08LogPiece\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\x0c\"%\n\x11GetClusterRequest\x12\x10\n\x08gathered\x18\x01 \x01(\x08\"3\n\x0b\x43lusterView\x12$\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x14.limnad.v1.AgentView\"h\n\tAgentView\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0c\n\x04\x62usy\x18\x04 \x01(\r\x12\r\n\x05\x62uild\x18\x05 \x01(\t\x12\x0f\n\x07leaving\x18\x06 \x01(\x08*\xb5\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x16\n\x12JOB_STATE_FINISHED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x18\n\x14JOB_STATE_RECOVERING\x10\x06\x32\x99\x08\n\nJobService\x12=\n\x06Upload\x12\x16.limnad.v1.UploadPiece\x1a\x19.limnad.v1.UploadResponse(\x01\x12=\n\x06Submit\x12\x18.limnad.v1.SubmitRequest\x1a\x19.limnad.v1.SubmitResponse\x12\x30\n\x03Get\x12\x15.limnad.v1.GetRequest\x1a\x12.limnad.v1.JobView\x12\x37\n\x04List\x12\x16.limnad.v1.ListRequest\x1a\x17.limnad.v1.ListResponse\x12\x36\n\x05Watch\x12\x17.limnad.v1.WatchRequest\x1a\x12.limnad.v1.JobView0\x01\x12=\n\tSubscribe\x12\x1b.limnad.v1.SubscribeRequest\x1a\x11.limnad.v1.Output0\x01\x12;\n\x04Push\x12\x16.limnad.v1.PushRequest\x1a\x17.limnad.v1.PushResponse(\x01\x30\x01\x12O\n\x0cLastSequence\x12\x1e.limnad.v1.LastSequenceRequest\x1a\x1f.limnad.v1.LastSequenceResponse\x12=\n\x06\x43\x61ncel\x12\x18.limnad.v1.CancelRequest\x1a\x19.limnad.v1.CancelResponse\x12:\n\x05\x44rain\x12\x17.limnad.v1.DrainRequest\x1a\x18.limnad.v1.DrainResponse\x12X\n\x0fListCheckpoints\x12!.limnad.v1.ListCheckpointsRequest\x1a\".limnad.v1.ListCheckpointsResponse\x12@\n\x07Restore\x12\x19.limnad.v1.RestoreRequest\x1a\x1a.limnad.v1.RestoreResponse\x12I\n\nCheckpoint\x12\x1c.limnad.v1.CheckpointRequest\x1a\x1d.limnad.v1.CheckpointResponse\x12\x35\n\x04Logs\x12\x16.limnad.v1.LogsRequest\x1a\x13.limnad.v1.LogPiece0\x01\x12\x42\n\nGetCluster\x12\x1c.limnad.v1.GetClusterRequest\x1a\x16.limnad.v1.ClusterView\x12@\n\x07Rescale\x12\x19.limnad.v1.RescaleRequest\x1a\x1a.limnad.v1.RescaleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._loaded_options = None
   _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2738
-  _globals['_JOBSTATE']._serialized_end=2919
+  _globals['_JOBSTATE']._serialized_start=3131
+  _globals['_JOBSTATE']._serialized_end=3312
   _globals['_SUBMITREQUEST']._serialized_start=73
   _globals['_SUBMITREQUEST']._serialized_end=464
   _globals['_UPLOADPIECE']._serialized_start=466
@@ -67,41 +67,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=1074
   _globals['_WATCHREQUEST']._serialized_end=1101
   _globals['_JOBVIEW']._serialized_start=1104
-  _globals['_JOBVIEW']._serialized_end=1781
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1784
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1949
-  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_start=1900
-  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_end=1949
-  _globals['_PUSHREQUEST']._serialized_start=1951
-  _globals['_PUSHREQUEST']._serialized_end=2044
-  _globals['_PUSHRESPONSE']._serialized_start=2046
-  _globals['_PUSHRESPONSE']._serialized_end=2109
-  _globals['_LASTSEQUENCEREQUEST']._serialized_start=2111
-  _globals['_LASTSEQUENCEREQUEST']._serialized_end=2178
-  _globals['_LASTSEQUENCERESPONSE']._serialized_start=2180
-  _globals['_LASTSEQUENCERESPONSE']._serialized_end=2220
-  _globals['_CANCELREQUEST']._serialized_start=2222
-  _globals['_CANCELREQUEST']._serialized_end=2250
-  _globals['_CANCELRESPONSE']._serialized_start=2252
-  _globals['_CANCELRESPONSE']._serialized_end=2268
-  _globals['_CHECKPOINTREQUEST']._serialized_start=2270
-  _globals['_CHECKPOINTREQUEST']._serialized_end=2302
-  _globals['_CHECKPOINTRESPONSE']._serialized_start=2304
-  _globals['_CHECKPOINTRESPONSE']._serialized_end=2344
-  _globals['_RESCALEREQUEST']._serialized_start=2346
-  _globals['_RESCALEREQUEST']._serialized_end=2392
-  _globals['_RESCALERESPONSE']._serialized_start=2394
-  _globals['_RESCALERESPONSE']._serialized_end=2431
-  _globals['_LOGSREQUEST']._serialized_start=2433
-  _globals['_LOGSREQUEST']._serialized_end=2475
-  _globals['_LOGPIECE']._serialized_start=2477
-  _globals['_LOGPIECE']._serialized_end=2537
-  _globals['_GETCLUSTERREQUEST']._serialized_start=2539
-  _globals['_GETCLUSTERREQUEST']._serialized_end=2576
-  _globals['_CLUSTERVIEW']._serialized_start=2578
-  _globals['_CLUSTERVIEW']._serialized_end=2629
-  _globals['_AGENTVIEW']._serialized_start=2631
-  _globals['_AGENTVIEW']._serialized_end=2735
-  _globals['_JOBSERVICE']._serialized_start=2922
-  _globals['_JOBSERVICE']._serialized_end=3971
+  _globals['_JOBVIEW']._serialized_end=1956
+  _globals['_CHECKPOINTOUTCOME']._serialized_start=1959
+  _globals['_CHECKPOINTOUTCOME']._serialized_end=2109
+  _globals['_RESTARTINFO']._serialized_start=2111
+  _globals['_RESTARTINFO']._serialized_end=2174
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=2177
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=2342
+  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_start=2293
+  _globals['_SUBSCRIBEREQUEST_FROMEPOCHSENTRY']._serialized_end=2342
+  _globals['_PUSHREQUEST']._serialized_start=2344
+  _globals['_PUSHREQUEST']._serialized_end=2437
+  _globals['_PUSHRESPONSE']._serialized_start=2439
+  _globals['_PUSHRESPONSE']._serialized_end=2502
+  _globals['_LASTSEQUENCEREQUEST']._serialized_start=2504
+  _globals['_LASTSEQUENCEREQUEST']._serialized_end=2571
+  _globals['_LASTSEQUENCERESPONSE']._serialized_start=2573
+  _globals['_LASTSEQUENCERESPONSE']._serialized_end=2613
+  _globals['_CANCELREQUEST']._serialized_start=2615
+  _globals['_CANCELREQUEST']._serialized_end=2643
+  _globals['_CANCELRESPONSE']._serialized_start=2645
+  _globals['_CANCELRESPONSE']._serialized_end=2661
+  _globals['_CHECKPOINTREQUEST']._serialized_start=2663
+  _globals['_CHECKPOINTREQUEST']._serialized_end=2695
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=2697
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=2737
+  _globals['_RESCALEREQUEST']._serialized_start=2739
+  _globals['_RESCALEREQUEST']._serialized_end=2785
+  _globals['_RESCALERESPONSE']._serialized_start=2787
+  _globals['_RESCALERESPONSE']._serialized_end=2824
+  _globals['_LOGSREQUEST']._serialized_start=2826
+  _globals['_LOGSREQUEST']._serialized_end=2868
+  _globals['_LOGPIECE']._serialized_start=2870
+  _globals['_LOGPIECE']._serialized_end=2930
+  _globals['_GETCLUSTERREQUEST']._serialized_start=2932
+  _globals['_GETCLUSTERREQUEST']._serialized_end=2969
+  _globals['_CLUSTERVIEW']._serialized_start=2971
+  _globals['_CLUSTERVIEW']._serialized_end=3022
+  _globals['_AGENTVIEW']._serialized_start=3024
+  _globals['_AGENTVIEW']._serialized_end=3128
+  _globals['_JOBSERVICE']._serialized_start=3315
+  _globals['_JOBSERVICE']._serialized_end=4364
 # @@protoc_insertion_point(module_scope)

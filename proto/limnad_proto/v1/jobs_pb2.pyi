@@ -162,7 +162,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -190,6 +190,10 @@ class JobView(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     DURABLE_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    LOOPS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    RESTART_HISTORY_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: JobState
     failure: _control_pb2.Failed
@@ -217,7 +221,39 @@ class JobView(_message.Message):
     draining: bool
     waiting: str
     durable: bool
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ...) -> None: ...
+    edges: _containers.RepeatedCompositeFieldContainer[_control_pb2.Edge]
+    loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
+    checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointOutcome]
+    restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointOutcome, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ...) -> None: ...
+
+class CheckpointOutcome(_message.Message):
+    __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    HALTED_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_US_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    at_s: float
+    generation: int
+    halted_us: int
+    stored_us: int
+    stored_bytes: int
+    dropped: str
+    def __init__(self, checkpoint: _Optional[int] = ..., at_s: _Optional[float] = ..., generation: _Optional[int] = ..., halted_us: _Optional[int] = ..., stored_us: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., dropped: _Optional[str] = ...) -> None: ...
+
+class RestartInfo(_message.Message):
+    __slots__ = ("at_s", "reason", "generation")
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    at_s: float
+    reason: str
+    generation: int
+    def __init__(self, at_s: _Optional[float] = ..., reason: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
     __slots__ = ("job", "outputs", "from_epochs")

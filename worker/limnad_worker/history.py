@@ -1,0 +1,59 @@
+"""What a job remembers of itself, its checkpoints and its restarts, for whoever looks later."""
+
+from __future__ import annotations
+
+import time
+
+from limnad.cluster import leader
+from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import jobs_pb2
+
+KEPT = 100
+"""How many of each are remembered: the page shows the newest ones, and a job may run for months."""
+
+
+def built(view: jobs_pb2.JobView, told: wire.Built) -> None:
+    """The engines have built the job's graph."""
+    view.stages.extend(told.stages)
+    view.inputs.extend(told.inputs)
+    view.outputs.extend(told.outputs)
+    view.probes.extend(told.probes)
+    view.edges.extend(told.edges)
+    view.loops.extend(told.loops)
+
+
+def failed(view: jobs_pb2.JobView, failure: leader.Failure) -> None:
+    """The job has failed."""
+    view.failure.CopyFrom(
+        wire.Failed(
+            summary=failure.summary, traceback=failure.traceback, stage=failure.stage, fault=failure.fault.value
+        )
+    )
+    if failure.worker is not None:
+        view.failed_worker = failure.worker
+
+
+def checkpoint_made(view: jobs_pb2.JobView, checkpoint: int, generation: int) -> None:
+    """A checkpoint has become durable; its phases are those that the view holds."""
+    phases = view.checkpoint_phases
+    view.checkpoint_history.add(
+        checkpoint=checkpoint,
+        at_s=time.time(),
+        generation=generation,
+        halted_us=max((told.stop_us + told.markers_us + told.references_us for told in phases), default=0),
+        stored_us=max((told.encode_us + told.upload_us for told in phases), default=0),
+        stored_bytes=sum(told.stored_bytes for told in phases),
+    )
+    del view.checkpoint_history[:-KEPT]
+
+
+def checkpoint_dropped(view: jobs_pb2.JobView, checkpoint: int | None, generation: int, why: str) -> None:
+    """A checkpoint has been given up."""
+    view.checkpoint_history.add(checkpoint=checkpoint or 0, at_s=time.time(), generation=generation, dropped=why)
+    del view.checkpoint_history[:-KEPT]
+
+
+def restarted(view: jobs_pb2.JobView, why: str) -> None:
+    """The view's generation has ended, and another one follows."""
+    view.restart_history.add(at_s=time.time(), reason=why, generation=view.generation)
+    del view.restart_history[:-KEPT]
