@@ -1,6 +1,6 @@
-"""The Kubernetes operator: observe, validate, plan, act.
+"""The Kubernetes operator: it owns pods, leaders own jobs.
 
-Not there yet: this package holds its place and its charter, and nothing in it runs. The plan will be a pure function of
-the desired and the observed state, resources will be built by pure functions, and a thin shell will talk to the API
-server. It will reach workers through ``limnad.client`` only.
+`model` says what the objects hold, `manifests` what is wanted of the API server for one cluster, `reconcile` what to
+do about what was seen; these are pure, as are `queue` and `lease`. `shell` looks, and carries out plans. Workers are
+reached through `limnad.client` only, the API server through `api` only.
 """
