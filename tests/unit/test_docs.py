@@ -52,3 +52,18 @@ def test_the_jobs_page_tells_the_truth(tmp_path: Path, monkeypatch: pytest.Monke
     exec(program, names)
     assert names["epoch"] == 0
     assert sorted(names["rows"]) == [("be", 2), ("to", 2)]  # type: ignore[call-overload]
+
+
+def test_the_machine_learning_page_tells_the_truth() -> None:
+    fits, program = blocks("docs/ml.md")
+    names: dict[str, object] = {}
+    exec(fits + program, names)
+    people = {"height": [1.6, 1.7, 1.8, 1.9], "weight": [50.0, 70.0, 60.0, 95.0], "tall": [False, False, True, True]}
+    outputs = run(names["job"], {"rows": [pl.DataFrame(people)]}, workers=2).outputs  # type: ignore[arg-type]
+    assert outputs["fit"][0].columns == ["weight", "intercept"]
+    assert outputs["fit"][0]["weight"][0] > 0
+    assert outputs["centres"][0]["rows"].sum() == 4
+
+    heights = pl.DataFrame({"height": people["height"]})
+    found = run(names["mean_job"], {"rows": [heights]}, workers=3)  # type: ignore[arg-type]
+    assert found.outputs["mean"][0] == pytest.approx([1.75])

@@ -113,3 +113,9 @@ def test_streaming_average() -> None:
     assert done.returncode == 0, done.stderr
     assert "(1, [('kitchen', 21.0)])" in done.stdout
     assert "(2, [('hall', 18.5)])" in done.stdout
+
+
+def test_logistic_regression() -> None:
+    (fit,) = outputs("logistic_regression.py", "rows=20000")["coefficients"][0]
+    wanted = [1.5, -2.0, 0.5, 0.0, 1.0, -0.5, 0.25, 2.0, -0.7]
+    assert all(abs(found - true) < 0.2 for found, true in zip(fit.values(), wanted, strict=True))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import polars as pl
 
 __all__ = ["Batch", "concat", "rows", "size_bytes"]
@@ -49,6 +50,8 @@ def size_bytes(batch: Batch) -> int:
 
 def _object_bytes(value: Any, depth: int) -> int:
     size = sys.getsizeof(value)
+    if isinstance(value, np.ndarray):
+        return size if value.base is None else size + int(value.nbytes)
     if not depth:
         return size
     if isinstance(value, (tuple, list, set, frozenset)):

@@ -12,7 +12,7 @@ from limnad.stream.base import Probe, Stream
 from limnad.stream.flow import BuiltFlow, Flow
 from limnad.stream.frames import FrameStream, GroupBy
 from limnad.stream.loop import Loop
-from limnad.stream.partitions import Broadcast, ByColumns, ByKey, ToWorker
+from limnad.stream.partitions import Broadcast, ByColumns, ByKey, Routed, ToWorker
 from limnad.stream.records import KeyedStream, RecordStream
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Loop",
     "Probe",
     "RecordStream",
+    "Routed",
     "Stream",
     "ToWorker",
 ]

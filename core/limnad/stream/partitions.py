@@ -51,6 +51,26 @@ class ByKey:
 
 
 @dataclass(frozen=True)
+class Routed:
+    """Records: each goes to the worker (modulo their number) that it names."""
+
+    replicates: ClassVar[bool] = False
+
+    worker: Callable[[Any], int]
+
+    def split(self, batch: list[Any], workers: int) -> Iterable[tuple[int, list[Any]]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        parts: dict[int, list[Any]] = {}
+        for record in batch:
+            parts.setdefault(self.worker(record) % workers, []).append(record)
+        return parts.items()
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return "routed"
+
+
+@dataclass(frozen=True)
 class ToWorker:
     """Everything goes to one worker (modulo their number)."""
 

@@ -21,7 +21,7 @@ from limnad.stream.frames import FrameStream
 from limnad.stream.operators import keyed
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.scan import Scan
-from limnad.stream.partitions import ByKey, first
+from limnad.stream.partitions import ByKey, Routed, first
 from limnad.timely.graph import GraphError, Stage
 
 T = TypeVar("T")
@@ -82,6 +82,15 @@ class RecordStream(Stream, Generic[T]):
         """Records with an equal key meet at one worker, for the next operator."""
         check_callable("partition_by", key)
         return replace(self, partition=ByKey(key))
+
+    def route(self, worker: Callable[[T], int]) -> RecordStream[T]:
+        """Each record goes to the worker ``worker(record)`` (modulo their number), for the next operator.
+
+        For vertices that know whom they send to. After a restart on another number of workers, records on their way go
+        by the new number.
+        """
+        check_callable("route", worker)
+        return replace(self, partition=Routed(worker))
 
     def as_keyed(self) -> KeyedStream[Any, Any]:
         """The same stream, whose records are ``(key, value)`` pairs already."""
