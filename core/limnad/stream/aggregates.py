@@ -5,7 +5,7 @@ key. Polars tells nothing of this, so an expression is taken apart by its public
 would have built ourselves; what is not recognised goes over as raw rows, which is slower and never wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -43,6 +43,14 @@ class Plan:
     partial: list[pl.Expr]
     merge: list[pl.Expr]
     finish: list[pl.Expr]
+
+
+def flat(aggregations: tuple[pl.Expr | Iterable[pl.Expr], ...], named: dict[str, pl.Expr]) -> list[pl.Expr]:
+    """Aggregations as Polars takes them, in one list."""
+    exprs: list[pl.Expr] = []
+    for aggregation in aggregations:
+        exprs += [aggregation] if isinstance(aggregation, pl.Expr) else list(aggregation)
+    return exprs + [expr.alias(name) for name, expr in named.items()]
 
 
 def plan(aggregations: Sequence[pl.Expr], outputs: pl.Schema) -> Plan | None:

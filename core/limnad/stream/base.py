@@ -32,12 +32,14 @@ class Stream:
         stage: Where it comes from.
         port: Which output.
         partition: How the next operator's input is spread over the workers; None: batches stay where they are.
+        combine: What merges batches that wait to be spread.
     """
 
     flow: Flow
     stage: Stage
     port: int = 0
     partition: PartitionFunction | None = None
+    combine: Callable[[Any], Any] | None = None
 
     @property
     def context(self) -> LoopContext | None:
@@ -52,7 +54,7 @@ class Stream:
 
     def _like(self, stage: Stage, port: int = 0) -> Self:
         """A stream of the same kind out of another stage."""
-        return replace(self, stage=stage, port=port, partition=None)
+        return replace(self, stage=stage, port=port, partition=None, combine=None)
 
     # -- building blocks -----------------------------------------------------------------------------------------------
 
@@ -94,6 +96,20 @@ class Stream:
     def to_worker(self, worker: int) -> Self:
         """One worker (modulo their number) gets every row."""
         return replace(self, partition=ToWorker(worker))
+
+    def spread_by(self, partition: PartitionFunction) -> Self:
+        """Spreads rows over the workers, for the next operator, by a partition function of one's own."""
+        return replace(self, partition=partition)
+
+    def combined(self, merge: Callable[[Any], Any]) -> Self:
+        """Merges the rows that wait to be spread, for the next operator, into fewer ones that mean the same.
+
+        Args:
+            merge: From a batch to a smaller one. Law: how rows are divided over batches does not matter to who gets
+                them: ``merge`` of several batches, and of what it made of them before, means what they mean.
+        """
+        check_callable("combined", merge)
+        return replace(self, combine=merge)
 
     def concat(self, *others: Self) -> Self:
         """The rows of this stream and of the others, of the same kind and loop."""

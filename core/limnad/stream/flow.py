@@ -394,7 +394,9 @@ class Flow:
                 f"{stream.stage.name!r} is partitioned just before {target.name!r}: partition it behind, in the loop "
                 "where an operator receives it"
             )
-        self.builder.connect(stream.stage, stream.port, target, port, partition=partition, combine=combine)
+        self.builder.connect(
+            stream.stage, stream.port, target, port, partition=partition, combine=combine or stream.combine
+        )
 
     def unique(self, name: str) -> str:
         """A stage name like ``name`` that is free."""

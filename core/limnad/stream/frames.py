@@ -12,7 +12,7 @@ import polars.selectors as cs
 
 from limnad.connectors.exactly_once import Delivery
 from limnad.connectors.options import SchemaLike
-from limnad.stream.aggregates import plan
+from limnad.stream.aggregates import flat, plan
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.running import Running
@@ -45,7 +45,7 @@ class FrameStream(Stream):
         return pl.DataFrame(schema=self.schema)
 
     def _with_schema(self, stage: Stage, schema: pl.Schema) -> FrameStream:
-        return replace(self, stage=stage, port=0, partition=None, schema=schema)
+        return replace(self, stage=stage, port=0, partition=None, combine=None, schema=schema)
 
     def _check_like(self, other: Stream) -> None:
         super()._check_like(other)
@@ -101,17 +101,20 @@ class FrameStream(Stream):
         """With columns renamed."""
         return self._step("rename", lambda frame: frame.rename(dict(mapping)))
 
-    def map_batches(self, function: FrameStep, schema: SchemaLike | None = None) -> FrameStream:
+    def map_batches(
+        self, function: FrameStep, schema: SchemaLike | None = None, *, name: str = "map_batches"
+    ) -> FrameStream:
         """Any function from frame to frame that treats each row for itself.
 
         Args:
             function: What to do with each batch.
             schema: What it returns; by default seen by calling it with a frame without rows.
+            name: What pictures call it.
         """
         check_callable("map_batches", function)
         if schema is None:
-            return self._step("map_batches", function)
-        return self._with_schema(self._transform("map_batches", function), pl.Schema(schema))
+            return self._step(name, function)
+        return self._with_schema(self._transform(name, function), pl.Schema(schema))
 
     # -- by time -------------------------------------------------------------------------------------------------------
 
@@ -286,7 +289,7 @@ class GroupBy:
             GraphError: Another aggregation; or inside a loop, where times come in no order.
         """
         self.stream._check_outside_loops("running")
-        exprs = _flat(aggregations, named)
+        exprs = flat(aggregations, named)
         whole = self.stream._empty().group_by(*self.by).agg(*exprs).schema
         split = plan(exprs, pl.Schema({name: _wider(dtype) for name, dtype in whole.items()}))
         if split is None:
@@ -322,7 +325,7 @@ class GroupBy:
         Where Polars' expression is one of ``len, sum, count, mean, min, max, any, all`` of something row by row, each
         worker aggregates its own rows before they are exchanged; other expressions exchange the rows.
         """
-        exprs = _flat(aggregations, named)
+        exprs = flat(aggregations, named)
         whole = self.stream._empty().group_by(*self.by).agg(*exprs).schema
         split = plan(exprs, whole)
         if split is None:
@@ -359,13 +362,6 @@ class GroupBy:
 
 def _wider(dtype: pl.DataType) -> pl.DataType:
     return pl.Int64() if dtype == pl.UInt32 else dtype
-
-
-def _flat(aggregations: tuple[pl.Expr | Iterable[pl.Expr], ...], named: dict[str, pl.Expr]) -> list[pl.Expr]:
-    exprs: list[pl.Expr] = []
-    for aggregation in aggregations:
-        exprs += [aggregation] if isinstance(aggregation, pl.Expr) else list(aggregation)
-    return exprs + [expr.alias(name) for name, expr in named.items()]
 
 
 def _sorted(frame: pl.DataFrame, by: Sequence[IntoExpr], descending: bool) -> pl.DataFrame:

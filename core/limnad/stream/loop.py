@@ -29,7 +29,7 @@ class Feedback(Generic[AnyStream]):
         if self._connected:
             raise GraphError(f"the feedback of loop {self._loop.name!r} is connected already")
         self._connected = True
-        self._loop.flow.connect(replace(again, partition=None), self.stream.stage, 0)
+        self._loop.flow.connect(replace(again, partition=None, combine=None), self.stream.stage, 0)
 
 
 class Loop:
@@ -59,7 +59,7 @@ class Loop:
     def feedback(self, like: AnyStream) -> Feedback[AnyStream]:
         """An edge round the loop, for rows of the same kind as ``like``."""
         stage = self.flow.builder.feedback(self.flow.unique(f"feedback {self.name}"), self.context)
-        return Feedback(replace(like, stage=stage, port=0, partition=None), self)
+        return Feedback(replace(like, stage=stage, port=0, partition=None, combine=None), self)
 
     def leave(self, stream: AnyStream) -> AnyStream:
         """The stream outside the loop, at the time at which its rows entered.
@@ -72,5 +72,5 @@ class Loop:
 
     def _moved(self, stream: AnyStream, stage: Stage) -> AnyStream:
         """Joins a stream to a stage that changes its times. A partition travels along: a vertex behind exchanges."""
-        self.flow.connect(replace(stream, partition=None), stage, 0)
+        self.flow.connect(replace(stream, partition=None, combine=None), stage, 0)
         return replace(stream, stage=stage, port=0)

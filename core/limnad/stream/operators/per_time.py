@@ -23,7 +23,7 @@ class PerTime(Vertex):
     Args:
         empties: For each input port, what stands for "no rows".
         finish: Takes each port's rows of a complete time and returns the time's answer.
-        fold: Replaces a port's gathered rows by fewer ones that mean the same; None where that cannot be done.
+        fold: Replaces the first port's gathered rows by fewer ones that mean the same; None where that cannot be done.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class PerTime(Vertex):
         """See `Vertex.on_recv`."""
         if self._gathered.add(time, port, batch):
             self.notify_at(time)
-        if self._fold is not None:
-            self._fold_if_large(port, size_bytes(batch), time)
+        if self._fold is not None and port == 0:
+            self._fold_if_large(size_bytes(batch), time)
 
     def on_frontier(self, times: list[Timestamp]) -> None:
         """See `Vertex.on_frontier`."""
@@ -57,11 +57,11 @@ class PerTime(Vertex):
             self._unfolded_bytes.pop(time, None)
             self.send_by(0, self._finish(*inputs), time)
 
-    def _fold_if_large(self, port: int, size: int, time: Timestamp) -> None:
+    def _fold_if_large(self, size: int, time: Timestamp) -> None:
         assert self._fold is not None
         total = self._unfolded_bytes.get(time, 0) + size
-        gathered = self._gathered.get(time, port)
+        gathered = self._gathered.get(time, 0)
         if total > FOLD_BYTES and len(gathered) > 1:
-            self._gathered.replace(time, port, self._fold(concat(gathered)))
+            self._gathered.replace(time, 0, self._fold(concat(gathered)))
             total = 0
         self._unfolded_bytes[time] = total
