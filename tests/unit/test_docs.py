@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -67,3 +68,14 @@ def test_the_machine_learning_page_tells_the_truth() -> None:
     heights = pl.DataFrame({"height": people["height"]})
     found = run(names["mean_job"], {"rows": [heights]}, workers=3)  # type: ignore[arg-type]
     assert found.outputs["mean"][0] == pytest.approx([1.75])
+
+
+def test_the_windows_page_tells_the_truth() -> None:
+    names: dict[str, object] = {}
+    exec(blocks("docs/windows.md")[0], names)
+    noon = datetime.fromisoformat("2026-01-01T12:00")
+    at = [noon + timedelta(seconds=second) for second in (5, 50, 75, 55)]
+    clicks = pl.DataFrame({"page": ["a", "a", "b", "a"], "at": at}, schema_overrides={"at": pl.Datetime("ms")})
+    found = run(names["job"], {"clicks": [clicks[:3], clicks[3:]]}, workers=2).outputs  # type: ignore[arg-type]
+    assert found["clicks a minute"][0].rows() == [(noon, noon + timedelta(minutes=1), "a", 2)]
+    assert found["too late"][1].rows() == clicks.rows()[3:]

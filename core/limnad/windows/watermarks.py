@@ -1,0 +1,178 @@
+"""Low watermarks: which event times are over, as a value for each epoch.
+
+The watermark of epoch ``e`` is the least, over all partitions, of the largest event time that the partition has shown
+up to ``e``, minus its lateness; it never falls. So it is a function of the rows of the epochs up to ``e``: equal
+however many workers there are, and in every replay. It moves in epochs that have rows.
+
+One vertex on worker 0 computes it, and tells each *range of key groups*, not each worker: a `Mark` for a range goes
+where the rows of its keys go, after a change of the number of workers too. Then workers of the old number may have
+been at different epochs; a group whose epoch was closed has no mark for it any more, and one whose epoch was not has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+
+from limnad import TimedBatches, Timestamp, Vertex
+from limnad.batch import KEY_GROUPS, concat, groups_of
+
+LOWEST: Final = -(1 << 62)
+"""The watermark before there is any: below every time, and far from the ends of 64 bits."""
+
+
+class Mark(NamedTuple):
+    """What an epoch means for the keys of some key groups.
+
+    Attributes:
+        first: The first key group.
+        stop: The one behind the last.
+        before: The watermark of the epoch before: rows of this epoch that it has passed are late.
+        now: The watermark of this epoch: what it has passed is complete.
+    """
+
+    first: int
+    stop: int
+    before: int
+    now: int
+
+
+Marks: TypeAlias = list[tuple[int, int, int, int]]
+"""The marks of one epoch: plain tuples by the time they arrive. All have the same watermarks."""
+
+
+@dataclass(frozen=True)
+class ToGroups:
+    """Each range of key groups goes to the workers that own them."""
+
+    replicates: ClassVar[bool] = False
+
+    def split(self, batch: Marks, workers: int) -> Iterable[tuple[int, Marks]]:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        for worker in range(workers):
+            own_first, own_stop = groups_of(worker, workers)
+            parts = [
+                (max(first, own_first), min(stop, own_stop), before, now)
+                for first, stop, before, now in batch
+                if first < own_stop and own_first < stop
+            ]
+            if parts:
+                yield worker, parts
+
+    def describe(self) -> str:
+        """See `limnad.timely.graph.PartitionFunction`."""
+        return "by key group"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the rows of one stream move the watermark.
+
+    Attributes:
+        lateness: By how much it stays behind a partition's largest event time.
+        declared: Partitions that hold it back before they have shown a row.
+        idle_after: A partition that has shown no row for so many epochs holds it back no longer; None: for ever.
+    """
+
+    lateness: int
+    declared: tuple[str, ...] = ()
+    idle_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    latest: int | None = None
+    epoch: int = 0
+    idle: bool = False
+
+
+class LowWatermark:
+    """The watermark of one stream, epoch by epoch.
+
+    >>> low = LowWatermark(Clock(lateness=2))
+    >>> low.advance(0, [("a", 10, False), ("b", 5, False)]), low.advance(1, [("b", None, True)])
+    (3, 8)
+
+    Attributes:
+        now: Of the newest epoch.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._partitions = {name: _Partition() for name in clock.declared}
+        self.now = LOWEST
+
+    def advance(self, epoch: int, shown: Iterable[tuple[str, int | None, bool]]) -> int:
+        """Takes what an epoch has shown.
+
+        Args:
+            epoch: Later than any before.
+            shown: ``(partition, largest event time or None, whether it is idle from here on)``; a partition may be
+                there more than once.
+        """
+        idle_now: dict[str, bool] = {}
+        for name, latest, idle in shown:
+            known = self._partitions.get(name, _Partition())
+            times = [time for time in (known.latest, latest) if time is not None]
+            idle_now[name] = idle_now.get(name, False) or idle
+            self._partitions[name] = _Partition(max(times, default=None), epoch, idle_now[name])
+        holding = [partition for partition in self._partitions.values() if not self._is_idle(partition, epoch)]
+        if holding and all(partition.latest is not None for partition in holding):
+            least = min(partition.latest for partition in holding if partition.latest is not None)
+            self.now = max(self.now, least - self._clock.lateness)
+        return self.now
+
+    def _is_idle(self, partition: _Partition, epoch: int) -> bool:
+        limit = self._clock.idle_after
+        return partition.idle or (limit is not None and epoch - partition.epoch >= limit)
+
+    def dump(self) -> Any:
+        """All of it, for a checkpoint."""
+        return self.now, dict(self._partitions)
+
+    def load(self, dumped: Any) -> None:
+        """Takes over what `dump` gave."""
+        self.now, partitions = dumped
+        self._partitions.update(partitions)
+
+
+class Watermarks(Vertex):
+    """Computes the common watermark of some streams: the least of theirs. Lives on worker 0.
+
+    Args:
+        clocks: One for each input port. What comes there is frames of ``(partition, latest, idle)``.
+    """
+
+    def __init__(self, clocks: Sequence[Clock]) -> None:
+        self._shown = TimedBatches("shown", ports=len(clocks))
+        self._low = [LowWatermark(clock) for clock in clocks]
+
+    def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
+        """See `Vertex.on_recv`."""
+        if self._shown.add(time, port, batch):
+            self.notify_at(time)
+
+    def on_frontier(self, times: list[Timestamp]) -> None:
+        """See `Vertex.on_frontier`."""
+        for time in times:
+            if time not in self._shown:  # Asked for by another worker's vertex, before a restore.
+                continue
+            before = min(low.now for low in self._low)
+            for low, batches in zip(self._low, self._shown.pop(time), strict=True):
+                low.advance(time[0], concat(batches).rows() if batches else ())
+            self.send_by(0, [(0, KEY_GROUPS, before, min(low.now for low in self._low))], time)
+
+    def checkpoint(self) -> Any:
+        """See `Vertex.checkpoint`."""
+        return [low.dump() for low in self._low]
+
+    def restore(self, state: Any) -> None:
+        """See `Vertex.restore`."""
+        for low, dumped in zip(self._low, state, strict=True):
+            low.load(dumped)
+
+    @staticmethod
+    def rescale(states: Sequence[Any], workers: int) -> Sequence[Any]:
+        """See `Vertex.rescale`."""
+        return [states[0]] * workers
