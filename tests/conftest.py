@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _TABLE = pytest.StashKey[list[Struck]]()
+_PASSED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,8 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(number, text): a row of the fault table; the test counts into `struck`")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
+
+
 @pytest.fixture
-def struck(request: pytest.FixtureRequest) -> Struck:
+def struck(request: pytest.FixtureRequest) -> Iterator[Struck]:
     """The row of a test's own kind of fault; tests of one kind share it."""
     number, text = request.node.get_closest_marker("fault").args
     folder = Path(request.node.nodeid).parts[1]
@@ -46,7 +56,8 @@ def struck(request: pytest.FixtureRequest) -> Struck:
     row = next((row for row in table if (row.number, row.fault, row.way) == (number, text, way)), None)
     if row is None:
         table.append(row := Struck(number, text, way))
-    return row
+    yield row
+    row.failed += not request.node.stash.get(_PASSED, False)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

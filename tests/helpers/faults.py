@@ -13,8 +13,8 @@ from limnad.cli.watched import Epochs
 from tests.helpers.running import Running
 
 _HEAD = """\
-| # | fault | way | runs | struck | rows compared | lost | repeated | refused with |
-| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"""
+| # | fault | way | runs | struck | rows compared | lost | repeated | failed | refused with |
+| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 BEGIN, END = "<!-- faults -->", "<!-- end -->"
 
@@ -32,6 +32,7 @@ class Struck:
         rows: How many rows of output were compared with those of a run without faults.
         lost: How many were missing or wrong.
         repeated: How many epochs came twice.
+        failed: How many tests of it have failed, for whatever reason: the other figures then say too little.
         refused: The sentence with which a run was refused, where that is the right answer.
     """
 
@@ -43,6 +44,7 @@ class Struck:
     rows: int = 0
     lost: int = 0
     repeated: int = 0
+    failed: int = 0
     refused: str = ""
 
     def compare(self, got: Epochs, expected: Epochs, repeated: int = 0) -> None:
@@ -84,21 +86,21 @@ def lost(expected: Epochs, got: Epochs) -> int:
 
 
 def write(rows: Iterable[Struck], page: Path) -> None:
-    """Puts rows into the table of a page, between its marks, in place of all of the same ways."""
+    """Puts rows into the table of a page, between its marks, in place of those of the same faults and ways."""
     text = page.read_text()
     before, after = text[: text.index(BEGIN)], text[text.index(END, text.index(BEGIN)) :]
     new = [
         f"| {row.number} | {row.fault} | {row.way} | {row.runs:,} | {row.times:,} | {row.rows:,} | {row.lost} "
-        f"| {row.repeated} | {row.refused} |"
+        f"| {row.repeated} | {row.failed} | {row.refused} |"
         for row in rows
     ]
-    ways = {_order(line)[1] for line in new}
-    old = [line for line in text[len(before) : -len(after)].splitlines()[3:] if _order(line)[1] not in ways]
-    table = "\n".join([_HEAD, *sorted([*old, *new], key=_order)])
+    written = {_key(line) for line in new}
+    old = [line for line in text[len(before) : -len(after)].splitlines()[3:] if _key(line) not in written]
+    table = "\n".join([_HEAD, *sorted([*old, *new], key=_key)])
     page.write_text(f"{before}{BEGIN}\n{table}\n{after}")
 
 
-def _order(line: str) -> tuple[int, str]:
-    """Of a row: its number and way."""
-    number, _, way, *_ = line.removeprefix("| ").split(" | ")
-    return int(number), way
+def _key(line: str) -> tuple[int, str, str]:
+    """Of a row: its number, fault and way; rows are sorted by it."""
+    number, fault, way, *_ = line.removeprefix("| ").split(" | ")
+    return int(number), fault, way

@@ -84,6 +84,11 @@ class WatchedRun:
         assert self._process.stderr is not None
         yield from iter(self._process.stderr.readline, "")
 
+    @property
+    def ended(self) -> bool:
+        """Whether the command is over."""
+        return self._process.poll() is not None
+
     def finish(self) -> int:
         """Reads to the end; the exit code."""
         for _ in self.lines():
@@ -109,6 +114,10 @@ class WatchedRun:
         """The process ids of the engines that work; spare ones are not among them."""
         agent = self.agent()
         return [] if agent is None else engines_of(agent)
+
+    def worker(self, index: int) -> int | None:
+        """The process id of the engine that is that worker; None: there is none now."""
+        return next((pid for pid in self.engines() if _name(pid) == f"{WORKER}{index}"), None)
 
     def coordinator(self) -> int | None:
         """The coordinator's process id; None: there is none now."""
@@ -151,7 +160,7 @@ def _named(agent: int, name: str) -> Iterator[int]:
 
 def _name(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/comm").read_text()
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
