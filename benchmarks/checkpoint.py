@@ -27,7 +27,7 @@ CHANGED_GROUPS = 3
 INTERVAL_S = 10
 KEYS = 1_000_000
 EPOCH_ROWS = 100_000
-EPOCHS = 10_000
+EPOCHS = 100_000
 """More than can be worked off while we watch."""
 
 SECONDS_TO_OUTPUT = 3.0

@@ -138,6 +138,7 @@ def test_ctrl_c_ends_a_run_at_once(write) -> None:  # type: ignore[no-untyped-de
         (["run", "{job}", "-a", "most=1"], "has no argument 'most'; it takes: least"),
         (["run", "{job}", "-a", "least=many"], "argument least=many"),
         (["run", "{job}", "--feed", "x=nowhere"], "there is no file 'nowhere' to feed"),
+        (["run", "{job}", "--feed", "x=/dev/null"], "has no hand-fed input 'x'"),
     ],
 )
 def test_wrong_commands_get_one_clear_paragraph(write, arguments: list[str], complaint: str) -> None:  # type: ignore[no-untyped-def]
@@ -246,6 +247,31 @@ def test_two_batches_of_one_stream_with_different_schemas_fail_the_run_with_the_
     assert done.returncode == 1
     assert "the frames of one stream must have one schema, but column 'n' is" in done.stderr
     assert "stage 'sort'" in done.stderr
+
+
+HOARDER = """
+import polars as pl
+import limnad
+
+class Hoarder(limnad.Vertex):
+    def __init__(self):
+        self.all = limnad.KeyedState("all")
+    def on_recv(self, port, batch, time):
+        self.all.update((number, "x" * 1000) for number in batch["number"].to_list())
+
+def job(flow):
+    def make(random, start, count):
+        return pl.DataFrame({"number": range(start, start + count)})
+    rows = flow.generate(make, rows=10**9, batch_rows=1000)
+    flow.vertex(Hoarder, rows.partition_by("number"), name="hoarder", outputs=0)
+"""
+
+
+def test_a_job_that_keeps_too_much_fails_and_names_the_stage(write) -> None:  # type: ignore[no-untyped-def]
+    done = limnad("run", write(HOARDER), "-w", "2", "--state-limit", "20MB")
+    assert done.returncode == 1
+    assert "of state, and may hold 20.0 MB. The largest stages there are 'hoarder' " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(write) -> None:  # type: ignore[no-untyped-def]

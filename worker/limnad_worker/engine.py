@@ -42,7 +42,7 @@ from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
 from limnad_worker.measures import Measures
-from limnad_worker.processes import limit_memory, name_process, quieten_gc
+from limnad_worker.processes import limit_memory, name_process, quieten_gc, state_limits
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written, check_durable
 
@@ -154,6 +154,7 @@ class Engine:
             job=prepare.identity,
             scheduler_type=scheduler,
             cuts=self._logged_cuts(prepare, built),
+            limits=state_limits(),
         )
         log_format.about(partial(_log_fields, prepare, machine))
         for probe in built.probes:
@@ -296,7 +297,7 @@ class Engine:
                     self._measures.progress_updates += len(progress.updates)  # What peers have sent they have counted.
                 machine.progress_arrived(event.sender, progress)
             else:
-                machine.ack_arrived(event.sender, Ack(event.sender, message.ack.received, message.ack.queued_bytes))
+                machine.ack_arrived(event.sender, links.unpack_ack(event.sender, message.ack))
         elif message.encoding == framing.MARKER:
             machine.marker_arrived(event.sender, message.sequence, message.time[0])
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from limnad.cluster.effects import LinkError
 from limnad.cluster.inputs import SourceFailure
+from limnad.cluster.state_limits import StateFull
 from limnad.connectors.exactly_once import LostOutput
 from limnad.errors import ClusterError, InputError
 from limnad.stream.failures import brief, undescribed, user_traceback
@@ -37,6 +38,8 @@ def describe(error: BaseException, worker: int) -> wire.Failed:
                 stage=error.stage,
                 fault=_fault_of(cause),
             )
+        case StateFull():
+            return wire.Failed(summary=f"{error}.", stage=error.stage, fault="job")
         case Unrestorable():
             return wire.Failed(summary=str(error), fault="checkpoint")
         case ClusterError():

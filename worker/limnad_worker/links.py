@@ -262,8 +262,13 @@ def unpack_progress(batch: wire.ProgressBatch) -> Progress:
 def pack_ack(ack: Ack) -> bytes:
     """A `ProgressMessage` with an acknowledgement."""
     return wire.ProgressMessage(
-        ack=wire.DataAck(received=ack.received, queued_bytes=ack.queued_bytes)
+        ack=wire.DataAck(received=ack.received, queued_bytes=ack.queued_bytes, full=ack.full)
     ).SerializeToString()
+
+
+def unpack_ack(peer: int, ack: wire.DataAck) -> Ack:
+    """What `pack_ack` has written; the peer is the one that sends it."""
+    return Ack(peer, ack.received, ack.queued_bytes, ack.full)
 
 
 def pack_data(effect: Data, encoding: int, payload: bytes | memoryview) -> bytes:

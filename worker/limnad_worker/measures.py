@@ -14,6 +14,9 @@ from limnad.timely.graph import LogicalGraph
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker.links import CoordinatorLink, Peer
 
+STATE_INTERVAL_S = 0.25
+"""How often at most state is measured: it takes a look at everything that vertices hold."""
+
 FRONTIER_TIMES = 3
 """How many times of a stage's frontier are told: enough to see where it stands."""
 
@@ -57,11 +60,19 @@ class Measures:
         self._probes = probes
         self._gc = GcPauses()
         self._gc.watch()
+        self._measured_s = 0.0
 
     def status(
         self, machine: Worker, peers: Sequence[Peer], hearers: Sequence[Peer | CoordinatorLink], epoch: int | None
     ) -> wire.Status:
-        """How far the engine is; ``epoch`` is the first one that is not complete."""
+        """How far the engine is; ``epoch`` is the first one that is not complete.
+
+        Raises:
+            StateFull: It holds more state than it may.
+        """
+        if time.monotonic() >= self._measured_s + STATE_INTERVAL_S:
+            machine.measure_state()
+            self._measured_s = time.monotonic()
         scheduler = machine.scheduler
         status = wire.Status(
             epoch=epoch,
@@ -123,6 +134,7 @@ def _stages(machine: Worker) -> list[wire.StageCounters]:
                 notifications=counters.notifications,
                 busy_us=counters.busy_ns // 1000,
                 queued_bytes=sum(each.queued_bytes for each in received),
+                state_bytes=machine.state_bytes.get(stage.name, 0),
                 frontier=[wire.Time(coordinates=least) for least in (frontier or ())[:FRONTIER_TIMES]],
             )
         )

@@ -109,6 +109,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("limnad_stage_batches_received_total", _C, STAGE, "Batches that its vertex was given"),
     Metric("limnad_stage_notifications_total", _C, STAGE, "Notifications that its vertex was given"),
     Metric("limnad_stage_busy_seconds_total", _C, STAGE, "Time in its vertex's callbacks"),
+    Metric("limnad_stage_state_bytes", _G, STAGE, "About how much its vertex holds of the state that it declares"),
     # A connector on the worker where it ends.
     Metric("limnad_connector_rows_total", _C, CONNECTOR, "Rows that have come over it to the worker's vertex"),
     Metric("limnad_connector_batches_total", _C, CONNECTOR, "Batches, likewise"),

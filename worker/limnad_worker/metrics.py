@@ -151,6 +151,7 @@ def _tell_stages(where: tuple[str, str], job: Job, status: wire.Status, families
         families.add("limnad_stage_batches_received_total", stage.batches_in, *labels)
         families.add("limnad_stage_notifications_total", stage.notifications, *labels)
         families.add("limnad_stage_busy_seconds_total", stage.busy_us / 1e6, *labels)
+        families.add("limnad_stage_state_bytes", stage.state_bytes, *labels)
     for named, connector in zip(job.watch.metrics.connectors, status.connectors, strict=False):
         labels = (*where, named.name)
         families.add("limnad_connector_rows_total", connector.rows, *labels)

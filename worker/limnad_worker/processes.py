@@ -11,6 +11,11 @@ import signal
 import sys
 from pathlib import Path
 
+from limnad.cluster.state_limits import StateLimits
+
+STATE_LIMIT = "LIMNAD_STATE_LIMIT"
+"""The variable that tells engines at how many bytes of state a job fails; sources wait from three quarters of it on."""
+
 # A batch comes and goes as one large block. By default glibc gives such blocks back at once, so that each new batch
 # pays for its pages again: a third of the throughput of a stream.
 _MALLOC = {
@@ -124,6 +129,12 @@ def limit_memory(extra_bytes: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = has_bytes + extra_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def state_limits() -> StateLimits:
+    """What `limnad run` or `limnad_worker.settings` has put into the environment of agent and engines."""
+    given = os.environ.get(STATE_LIMIT)
+    return StateLimits() if given is None else StateLimits(int(given) * 3 // 4, int(given))
 
 
 def name_process(name: str) -> None:

@@ -25,6 +25,7 @@ from limnad.errors import ClusterError
 from limnad.timely.progress import Accumulation
 from limnad_worker.agent import Options
 from limnad_worker.hosts import GATHER_S
+from limnad_worker.processes import STATE_LIMIT
 
 DEFAULT_PORT = 7700
 """Where agents listen if nobody says otherwise."""
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
     )
     memory: ByteSize | None = Field(
         None, description="How much memory (such as 2GiB) an engine may take beyond what it needs to start."
+    )
+    state_limit: ByteSize | None = Field(
+        None,
+        description="How much state (such as 1GiB) a job may hold on one worker before it fails, naming its largest "
+        "stages; from three quarters of it on its sources wait. By default three quarters of --memory, if that is set.",
     )
     cache: Path | None = Field(
         None, description="A folder for the files of jobs; by default one of its own for as long as the agent lives."
@@ -122,10 +128,14 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file) if file else None))
 
     def environment(self) -> dict[str, str]:
-        """What engines are told of logs: they read it from their environment."""
-        if self.log_format is None:
-            return {}
-        return {"LIMNAD_LOG_FORMAT": self.log_format, "LIMNAD_LOG_LEVEL": self.log_level}
+        """What engines read from their environment: how they log, and how much state they may hold."""
+        told: dict[str, str] = {}
+        if self.log_format is not None:
+            told |= {"LIMNAD_LOG_FORMAT": self.log_format, "LIMNAD_LOG_LEVEL": self.log_level}
+        limit = self.state_limit or (self.memory and self.memory * 3 // 4)
+        if limit:
+            told[STATE_LIMIT] = str(int(limit))
+        return told
 
     def options(self) -> Options:
         """What an agent makes of them."""

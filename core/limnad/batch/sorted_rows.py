@@ -53,6 +53,10 @@ class SortedRows:
     def __len__(self) -> int:
         return len(self.hashes)
 
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        return int(self.frame.estimated_size()) + self.hashes.nbytes
+
     def at(self, places: Places) -> SortedRows:
         """The rows at some places, copied; their hashes are to be ascending."""
         taken = self.frame[pl.Series(places.astype(np.uint32))]

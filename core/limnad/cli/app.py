@@ -12,6 +12,7 @@ import typer
 
 from limnad.cli import checkpoints, cluster, jobs, options
 from limnad.cli.logging_options import logging_environment
+from limnad.cli.sizes import state_environment
 from limnad.errors import JobError
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ def run(
     ui: options.Ui = False,
     ui_port: options.UiPort = None,
     progress: options.Progress = "local",
+    state_limit: options.StateLimit = None,
     checkpoint: options.Checkpoint = None,
     checkpoint_epochs: options.CheckpointEpochs = None,
     store: options.StoreUrl = None,
@@ -109,7 +111,7 @@ def run(
         progress=progress,
         checkpointing=checkpointing,
         metrics_port=metrics_port,
-        environment=logging_environment(log_format, log_level),
+        environment=logging_environment(log_format, log_level) | state_environment(state_limit),
     )
     sys.exit(run_job(wanted))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from limnad.cli.durations import seconds
+from limnad.cli.sizes import size_bytes
 from limnad.errors import JobError
 
 DEFAULT_STORE = "dir:.limnad"
@@ -44,6 +45,16 @@ Ui = Annotated[bool, typer.Option("--ui", help="Serve a web page of all jobs on 
 UiPort = Annotated[
     int | None,
     typer.Option(min=0, max=65535, metavar="PORT", help="The page's port (implies --ui); by default any that is free."),
+]
+StateLimit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=size_bytes,
+        help="How much state (such as `2GiB`) each worker may hold before the job fails, naming its largest stages; "
+        "from three quarters of it on sources wait.",
+        show_default="no limit",
+    ),
 ]
 Mode = Literal["none", "local", "global", "local+global"]
 Progress = Annotated[

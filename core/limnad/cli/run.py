@@ -58,7 +58,7 @@ def run_job(options: RunOptions) -> int:
     path, function = split_target(options.target)
     job_file(path)
     for file in options.feeds.values():
-        if file != "-" and not Path(file).is_file():
+        if file != "-" and (not Path(file).exists() or Path(file).is_dir()):  # A pipe or a device is as good.
             raise JobError(f"there is no file {file!r} to feed (looked from {Path.cwd()})")
     screen = Screen(options)
     try:

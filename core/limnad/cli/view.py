@@ -72,11 +72,12 @@ def stage_table(status: JobStatus) -> Table:
     """A row for each stage that does something."""
     table = Table(box=None, padding=(0, 2), header_style="dim", show_edge=False)
     table.add_column("stage", no_wrap=True, max_width=50, overflow="ellipsis")
-    for name in ("rows in", "rows out", "busy"):
+    for name in ("rows in", "rows out", "state", "busy"):
         table.add_column(name, justify="right")
     for stage in status.stages:
         if stage.kind in ("input", "compute"):
-            table.add_row(stage.label, f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{stage.busy_s:.2f} s")
+            state = bytes_text(stage.state_bytes) if stage.state_bytes else ""
+            table.add_row(stage.label, f"{stage.rows_in:,}", f"{stage.rows_out:,}", state, f"{stage.busy_s:.2f} s")
     return table
 
 

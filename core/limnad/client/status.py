@@ -23,6 +23,7 @@ class StageStatus:
         rows_in: Rows received.
         rows_out: Rows sent.
         busy_s: Seconds in callbacks, summed over the workers.
+        state_bytes: About how much declared state it holds, summed over the workers.
     """
 
     name: str
@@ -31,6 +32,7 @@ class StageStatus:
     rows_in: int
     rows_out: int
     busy_s: float
+    state_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def status_of(view: jobs_pb2.JobView) -> JobStatus:
             sum(worker.stages[number].rows_in for worker in view.workers if worker.stages),
             sum(worker.stages[number].rows_out for worker in view.workers if worker.stages),
             sum(worker.stages[number].busy_us for worker in view.workers if worker.stages) / 1e6,
+            sum(worker.stages[number].state_bytes for worker in view.workers if worker.stages),
         )
         for number, stage in enumerate(view.stages)
     ]

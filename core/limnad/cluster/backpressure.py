@@ -18,6 +18,9 @@ class Backpressure:
     (None, True)
     >>> pressure.acknowledged(peer=1, received=1, queued_bytes=0), pressure.must_wait(own_queued_bytes=60)
     (None, False)
+
+    Attributes:
+        full: Whether this worker holds so much state that nobody should read on before all is quiet.
     """
 
     def __init__(self, peers: list[int], budget_bytes: int = BUDGET_BYTES) -> None:
@@ -29,14 +32,17 @@ class Backpressure:
         self._told: dict[int, int] = dict.fromkeys(peers, 0)
         self._told_queued: dict[int, int] = dict.fromkeys(peers, 0)
         self._in_flight_bytes = 0
+        self.full = False
+        self._told_full = False
+        self._full_peers: set[int] = set()
 
     def sent(self, peer: int, size_bytes: int) -> None:
         """A batch has gone out."""
         self._in_flight[peer].append(size_bytes)
         self._in_flight_bytes += size_bytes
 
-    def acknowledged(self, peer: int, received: int, queued_bytes: int) -> None:
-        """A peer has told how many batches it has, and what waits there."""
+    def acknowledged(self, peer: int, received: int, queued_bytes: int, *, full: bool = False) -> None:
+        """A peer has told how many batches it has, what waits there, and whether it is full."""
         arrived = received - self._received[peer]
         if arrived > 0:
             flying = self._in_flight[peer]
@@ -44,6 +50,7 @@ class Backpressure:
             del flying[:arrived]
             self._received[peer] = received
         self._queued[peer] = queued_bytes
+        (self._full_peers.add if full else self._full_peers.discard)(peer)
 
     def arrived(self, peer: int) -> None:
         """A batch has come in."""
@@ -60,17 +67,19 @@ class Backpressure:
 
     def must_wait(self, own_queued_bytes: int) -> bool:
         """Whether sources should not read on."""
-        return self.undelivered_bytes(own_queued_bytes) > self._budget
+        budget = 0 if self.full or self._full_peers else self._budget
+        return self.undelivered_bytes(own_queued_bytes) > budget
 
     def acks(self, own_queued_bytes: int, idle: bool) -> list[Ack]:
         """The acknowledgements that are due: all news when idle, else what has grown by an eighth of the budget."""
         step = 1 if idle else max(1, self._budget // 8)
         due = []
+        changed, self._told_full = self.full is not self._told_full, self.full
         for peer, arrived in self._arrived.items():
             new_batches = arrived != self._told[peer]
             moved = abs(own_queued_bytes - self._told_queued[peer])
-            if moved >= step or (new_batches and (idle or arrived - self._told[peer] >= 16)):
+            if changed or moved >= step or (new_batches and (idle or arrived - self._told[peer] >= 16)):
                 self._told[peer] = arrived
                 self._told_queued[peer] = own_queued_bytes
-                due.append(Ack(peer, arrived, own_queued_bytes))
+                due.append(Ack(peer, arrived, own_queued_bytes, self.full))
         return due

@@ -59,11 +59,13 @@ class Ack:
         peer: The sender that is answered.
         received: How many of its batches have arrived.
         queued_bytes: What waits undelivered on this worker, whoever sent it.
+        full: Whether it holds so much state that sources should wait until all is quiet.
     """
 
     peer: int
     received: int
     queued_bytes: int
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from limnad.cluster.effects import (
 )
 from limnad.cluster.halting import Halting, Held
 from limnad.cluster.inputs import Inputs
+from limnad.cluster.state_limits import StateLimits
 from limnad.timely.counters import Stopwatch
 from limnad.timely.graph import LogicalGraph, Stage
 from limnad.timely.keeper import Keeper
@@ -38,6 +39,8 @@ from limnad.timely.snapshot import Part, PartitionKey, Snapshot
 from limnad.timely.source import Cut, Source
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Tracker, Update
+
+NO_LIMITS = StateLimits()
 
 
 class Worker:
@@ -55,8 +58,10 @@ class Worker:
         job: Which job: the same in all its generations, and no other job's.
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
+        limits: How much state it may hold.
 
     Attributes:
+        state_bytes: About how much each stage that has state holds here, as `measure_state` has found.
         first_epoch: The first epoch that the initial counts heard so far leave open; None: none does. What lies before
             is covered by the checkpoint from which the job goes on.
     """
@@ -74,6 +79,7 @@ class Worker:
         job: str = "job",
         scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
+        limits: StateLimits = NO_LIMITS,
     ) -> None:
         self.job = job
         self.graph = graph
@@ -106,6 +112,8 @@ class Worker:
         self._clock_ns = clock_ns
         self._halted_ns = self._stopped_ns = 0
         self._captured: dict[int, Snapshot] = {}
+        self._limits = limits
+        self.state_bytes: dict[str, int] = {}
 
     def _make_scheduler(self, clock_ns: Callable[[], int]) -> Scheduler:
         return self._scheduler_type(
@@ -174,7 +182,16 @@ class Worker:
 
     def ack_arrived(self, sender: int, ack: Ack) -> None:
         """A peer tells what it has received and what waits there."""
-        self.pressure.acknowledged(sender, ack.received, ack.queued_bytes)
+        self.pressure.acknowledged(sender, ack.received, ack.queued_bytes, full=ack.full)
+
+    def measure_state(self) -> None:
+        """Has `state_bytes` say what vertices hold now, and sources wait if that is too much.
+
+        Raises:
+            StateFull: It is more than a worker may hold.
+        """
+        self.state_bytes = self._keeper.state_bytes()
+        self.pressure.full = self._limits.is_full(self.state_bytes, self.index)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

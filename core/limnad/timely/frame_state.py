@@ -254,6 +254,13 @@ class FrameState(State):
             shares = [part.rows.groups(*groups) for part in parts if _overlap(part.groups, groups)]
             self._set_block(groups, reduce(SortedRows.with_rows, shares, self._nothing))
 
+    def size_bytes(self) -> int:
+        """See `State.size_bytes`."""
+        held = [block.rows for block in self._blocks.values()]
+        for run in self._runs:
+            held += [run.hidden, run.rows]
+        return sum(rows.size_bytes() for rows in held)
+
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def capture(self) -> Capture:

@@ -49,6 +49,14 @@ class Keeper:
                     "class if nothing of it matters after a restart"
                 )
 
+    def state_bytes(self) -> dict[str, int]:
+        """About how much memory each stage's declared state takes here; only of stages that have some."""
+        return {
+            stage.name: sum(state.size_bytes() for state in states.values())
+            for stage, _, states in self._vertices
+            if states
+        }
+
     # -- taking --------------------------------------------------------------------------------------------------------
 
     def capture(self, snapshot: Snapshot) -> None:

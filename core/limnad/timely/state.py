@@ -19,14 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from limnad.batch import KEY_GROUPS, hash_records, key_group, owners
+from limnad.batch import KEY_GROUPS, hash_records, key_group, owners, size_bytes
 from limnad.errors import JobError
 from limnad.timely.timestamp import Timestamp
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+SAMPLED_ITEMS = 16
+"""As many of the oldest and of the newest values tell how large a value is."""
+
+ITEM_BYTES = 200
+"""What a key takes beside itself and its value, in the tables that find it."""
 
 ITEMS_PER_BLOCK = 1024
 """A block of fewer records costs more to name than to write again."""
@@ -90,6 +97,10 @@ class State:
     name: str
     version: int
 
+    def size_bytes(self) -> int:
+        """About how much memory it takes; asked for some times a second."""
+        return 0
+
     def capture(self) -> Capture:
         """The state now, by reference."""
         raise NotImplementedError
@@ -135,6 +146,7 @@ class TimedBatches(State):
         self.version = 1
         self._ports = ports
         self._kept: dict[Timestamp, list[list[Any]]] = {}
+        self._sized: dict[tuple[Timestamp, int], tuple[int, int]] = {}  # Of the first so many batches, so many bytes.
 
     def __contains__(self, time: Timestamp) -> bool:
         return time in self._kept
@@ -160,10 +172,23 @@ class TimedBatches(State):
     def replace(self, time: Timestamp, port: int, batch: Any) -> None:
         """Puts one batch in the place of all that a time has at a port."""
         self._kept[time][port] = [batch]
+        self._sized.pop((time, port), None)
 
     def pop(self, time: Timestamp) -> list[list[Any]]:
         """The batches of a time by port, and forgets them."""
+        if self._sized:
+            for port in range(self._ports):
+                self._sized.pop((time, port), None)
         return self._kept.pop(time, None) or [[] for _ in range(self._ports)]
+
+    def size_bytes(self) -> int:
+        """See `State.size_bytes`. Batches are measured once, when somebody asks, not when they come."""
+        for time, ports in self._kept.items():
+            for port, batches in enumerate(ports):
+                count, size = self._sized.get((time, port), (0, 0))
+                if len(batches) > count:
+                    self._sized[time, port] = len(batches), size + sum(map(size_bytes, batches[count:]))
+        return sum(size for _, size in self._sized.values())
 
     def capture(self) -> Capture:
         """See `State.capture`."""
@@ -241,6 +266,12 @@ class KeyedState(State, MutableMapping[K, V]):
     def get(self, key: K, default: Any = None) -> Any:
         """The value of a key, or the default."""
         return self._items.get(key, default)
+
+    def size_bytes(self) -> int:
+        """See `State.size_bytes`."""
+        items = self._items.items()
+        sample = [*islice(items, SAMPLED_ITEMS), *islice(reversed(items), SAMPLED_ITEMS)]
+        return len(self._items) * (ITEM_BYTES + size_bytes(sample) // len(sample)) if sample else 0
 
     def capture(self) -> Capture:
         """See `State.capture`."""

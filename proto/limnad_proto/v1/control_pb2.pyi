@@ -296,7 +296,7 @@ class Histogram(_message.Message):
     def __init__(self, counts: _Optional[_Iterable[int]] = ..., sum_ns: _Optional[int] = ...) -> None: ...
 
 class StageCounters(_message.Message):
-    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier")
+    __slots__ = ("rows_in", "rows_out", "batches_in", "notifications", "busy_us", "queued_bytes", "frontier", "state_bytes")
     ROWS_IN_FIELD_NUMBER: _ClassVar[int]
     ROWS_OUT_FIELD_NUMBER: _ClassVar[int]
     BATCHES_IN_FIELD_NUMBER: _ClassVar[int]
@@ -304,6 +304,7 @@ class StageCounters(_message.Message):
     BUSY_US_FIELD_NUMBER: _ClassVar[int]
     QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
     FRONTIER_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
     rows_in: int
     rows_out: int
     batches_in: int
@@ -311,7 +312,8 @@ class StageCounters(_message.Message):
     busy_us: int
     queued_bytes: int
     frontier: _containers.RepeatedCompositeFieldContainer[Time]
-    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., frontier: _Optional[_Iterable[_Union[Time, _Mapping]]] = ...) -> None: ...
+    state_bytes: int
+    def __init__(self, rows_in: _Optional[int] = ..., rows_out: _Optional[int] = ..., batches_in: _Optional[int] = ..., notifications: _Optional[int] = ..., busy_us: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., frontier: _Optional[_Iterable[_Union[Time, _Mapping]]] = ..., state_bytes: _Optional[int] = ...) -> None: ...
 
 class Time(_message.Message):
     __slots__ = ("coordinates",)

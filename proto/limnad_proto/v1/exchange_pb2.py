@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elimnad_proto/v1/exchange.proto\x12\tlimnad.v1\"v\n\tDataBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tconnector\x18\x02 \x01(\r\x12\x0c\n\x04time\x18\x03 \x03(\x04\x12%\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x13.limnad.v1.Encoding\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\"j\n\x0fProgressMessage\x12)\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.limnad.v1.ProgressBatchH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.limnad.v1.DataAckH\x00\x42\t\n\x07message\"B\n\rProgressBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07updates\x18\x02 \x03(\x12\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x04\"1\n\x07\x44\x61taAck\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x14\n\x0cqueued_bytes\x18\x02 \x01(\x04\"\x1d\n\tStreamEnd\x12\x10\n\x08received\x18\x01 \x01(\x04*y\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NCODING_FRAME\x10\x01\x12\x14\n\x10\x45NCODING_RECORDS\x10\x02\x12\x14\n\x10\x45NCODING_PICKLED\x10\x03\x12\x13\n\x0f\x45NCODING_MARKER\x10\x04\x32\x80\x01\n\x08\x45xchange\x12\x34\n\x04\x44\x61ta\x12\x14.limnad.v1.DataBatch\x1a\x14.limnad.v1.StreamEnd(\x01\x12>\n\x08Progress\x12\x1a.limnad.v1.ProgressMessage\x1a\x14.limnad.v1.StreamEnd(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elimnad_proto/v1/exchange.proto\x12\tlimnad.v1\"v\n\tDataBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tconnector\x18\x02 \x01(\r\x12\x0c\n\x04time\x18\x03 \x03(\x04\x12%\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x13.limnad.v1.Encoding\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\"j\n\x0fProgressMessage\x12)\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.limnad.v1.ProgressBatchH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.limnad.v1.DataAckH\x00\x42\t\n\x07message\"B\n\rProgressBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07updates\x18\x02 \x03(\x12\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x04\"?\n\x07\x44\x61taAck\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x14\n\x0cqueued_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\"\x1d\n\tStreamEnd\x12\x10\n\x08received\x18\x01 \x01(\x04*y\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NCODING_FRAME\x10\x01\x12\x14\n\x10\x45NCODING_RECORDS\x10\x02\x12\x14\n\x10\x45NCODING_PICKLED\x10\x03\x12\x13\n\x0f\x45NCODING_MARKER\x10\x04\x32\x80\x01\n\x08\x45xchange\x12\x34\n\x04\x44\x61ta\x12\x14.limnad.v1.DataBatch\x1a\x14.limnad.v1.StreamEnd(\x01\x12>\n\x08Progress\x12\x1a.limnad.v1.ProgressMessage\x1a\x14.limnad.v1.StreamEnd(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'limnad_proto.v1.exchange_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODING']._serialized_start=423
-  _globals['_ENCODING']._serialized_end=544
+  _globals['_ENCODING']._serialized_start=437
+  _globals['_ENCODING']._serialized_end=558
   _globals['_DATABATCH']._serialized_start=45
   _globals['_DATABATCH']._serialized_end=163
   _globals['_PROGRESSMESSAGE']._serialized_start=165
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRESSBATCH']._serialized_start=273
   _globals['_PROGRESSBATCH']._serialized_end=339
   _globals['_DATAACK']._serialized_start=341
-  _globals['_DATAACK']._serialized_end=390
-  _globals['_STREAMEND']._serialized_start=392
-  _globals['_STREAMEND']._serialized_end=421
-  _globals['_EXCHANGE']._serialized_start=547
-  _globals['_EXCHANGE']._serialized_end=675
+  _globals['_DATAACK']._serialized_end=404
+  _globals['_STREAMEND']._serialized_start=406
+  _globals['_STREAMEND']._serialized_end=435
+  _globals['_EXCHANGE']._serialized_start=561
+  _globals['_EXCHANGE']._serialized_end=689
 # @@protoc_insertion_point(module_scope)

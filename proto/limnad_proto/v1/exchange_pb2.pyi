@@ -53,12 +53,14 @@ class ProgressBatch(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., updates: _Optional[_Iterable[int]] = ..., epochs: _Optional[int] = ...) -> None: ...
 
 class DataAck(_message.Message):
-    __slots__ = ("received", "queued_bytes")
+    __slots__ = ("received", "queued_bytes", "full")
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
     received: int
     queued_bytes: int
-    def __init__(self, received: _Optional[int] = ..., queued_bytes: _Optional[int] = ...) -> None: ...
+    full: bool
+    def __init__(self, received: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., full: _Optional[bool] = ...) -> None: ...
 
 class StreamEnd(_message.Message):
     __slots__ = ("received",)

@@ -107,6 +107,7 @@ def _stage(view: jobs_pb2.JobView, number: int, stage: wire.StageInfo, known: Se
         "rows_in": sum(each.rows_in for each in counters),
         "rows_out": sum(each.rows_out for each in counters),
         "busy_s": sum(each.busy_us for each in counters) / 1e6,
+        "state_bytes": sum(each.state_bytes for each in counters),
         "queued_bytes": sum(each.queued_bytes for each in counters),
         "notifications": sum(each.notifications for each in counters),
         "frontier": _furthest(worker.stages[number].frontier for worker in known if worker.stages),

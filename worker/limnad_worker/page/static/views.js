@@ -169,6 +169,7 @@ function stagePanel(job, rates, number) {
       ${row("queued", bytes(stage.queued_bytes))}
       ${row("frontier", stage.frontier === null ? "not known yet" : stage.frontier.length ? stage.frontier.map((time) => `(${time.join(", ")})`).join("  ") : "complete")}
       ${row("notifications", whole(stage.notifications))} ${row("busy", duration(stage.busy_s))}
+      ${row("state", bytes(stage.state_bytes))}
       ${row("from", ends("target", "source"))} ${row("to", ends("source", "target"))}
     </dl></section>`;
 }
