@@ -1,0 +1,66 @@
+"""The API server that the tests of this folder talk to: our own, or with KUBECONFIG set a real one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+
+from tests.kubernetes.apiserver.server import ApiServer
+
+REAL = os.environ.get("KUBECONFIG", "")
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[ApiServer]:
+    """Our own server: for what cannot be asked of a real one (faults, a log that forgets)."""
+    if REAL:
+        pytest.skip("needs a server that can be told to fail, and KUBECONFIG names a real one")
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Path:
+    """How to reach the server, whichever it is."""
+    if REAL:
+        return Path(REAL)
+    server: ApiServer = request.getfixturevalue("own_server")
+    return server.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> Iterator[Any]:
+    """The official client."""
+    load: Any = config.new_client_from_config
+    with load(str(kubeconfig)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def core(api: Any) -> Any:
+    """The official client's part for Kubernetes' own first kinds."""
+    return client.CoreV1Api(api)
+
+
+@pytest.fixture
+def namespace(core: Any) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    core.create_namespace({"metadata": {"name": name}})
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def widgets(api: Any) -> Iterator[Any]:
+    """A kind of custom objects with all that a schema may say, for as long as the tests run."""
+    extensions = client.ApiextensionsV1Api(api)
+    definition = yaml.safe_load((Path(__file__).parent / "widgets.yaml").read_text())
+    extensions.create_custom_resource_definition(definition)
+    yield client.CustomObjectsApi(api)
+    extensions.delete_custom_resource_definition(definition["metadata"]["name"])
