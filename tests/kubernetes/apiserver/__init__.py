@@ -12,8 +12,8 @@ In `tests/kubernetes` use the fixtures instead (`kubeconfig`, `api`, `core`, `na
 cannot be asked of a real server): with KUBECONFIG set they are of the server that it names.
 
 What is where: `store` keeps objects and the log of changes; `api` does requests, with `checks`, `strategies`,
-`applying` (server-side apply), `patches`, `scaling`, `eviction`, `crds` and `rules` (CEL); `http` is its face, with `paths`,
-`discovery`, `openapi`, `tables`, `watching`, `wire` and `faults`; `controllers` do what a cluster does of itself.
+`applying` (server-side apply), `patches`, `scaling`, `eviction`, `crds` and `rules` (CEL); `http` is its face, with
+`paths`, `discovery`, `openapi`, `tables`, `watching`, `wire` and `faults`; `controllers` do the rest.
 
 Not here: authorization, admission webhooks, quotas, conversion between versions, OpenAPI version 2. A client that sends
 protobuf is understood for the kinds in `wire.proto`. Rules in CEL have the standard library, not Kubernetes' own
