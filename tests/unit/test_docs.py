@@ -72,10 +72,23 @@ def test_the_machine_learning_page_tells_the_truth() -> None:
 
 def test_the_windows_page_tells_the_truth() -> None:
     names: dict[str, object] = {}
-    exec(blocks("docs/windows.md")[0], names)
+    minutes, two_streams, timers = blocks("docs/windows.md")
+    exec(minutes, names)
     noon = datetime.fromisoformat("2026-01-01T12:00")
     at = [noon + timedelta(seconds=second) for second in (5, 50, 75, 55)]
     clicks = pl.DataFrame({"page": ["a", "a", "b", "a"], "at": at}, schema_overrides={"at": pl.Datetime("ms")})
     found = run(names["job"], {"clicks": [clicks[:3], clicks[3:]]}, workers=2).outputs  # type: ignore[arg-type]
     assert found["clicks a minute"][0].rows() == [(noon, noon + timedelta(minutes=1), "a", 2)]
     assert found["too late"][1].rows() == clicks.rows()[3:]
+
+    exec(two_streams, names)
+    trades = pl.DataFrame({"share": ["x", "x"], "at": [100, 190], "count": [1, 2]})
+    quotes = pl.DataFrame({"share": ["x", "x", "x"], "at": [95, 105, 200], "price": [1.5, 1.6, 1.7]})
+    found = run(names["job"], {"trades": [trades], "quotes": [quotes]}, workers=2).outputs  # type: ignore[arg-type]
+    assert found["at what price"][0].select("at", "price").rows() == [(100, 1.5)]
+    assert sorted(found["quotes around a trade"][0]["price"]) == [1.5, 1.6, 1.7]
+
+    exec(timers, names)
+    readings = pl.DataFrame({"sensor": ["a", "b", "b"], "at": [0, 50, 75]})
+    found = run(names["job"], {"readings": [readings]}, workers=2).outputs  # type: ignore[arg-type]
+    assert found["silent sensors"][0].rows() == [("a", 0)]

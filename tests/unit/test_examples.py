@@ -119,3 +119,14 @@ def test_logistic_regression() -> None:
     (fit,) = outputs("logistic_regression.py", "rows=20000")["coefficients"][0]
     wanted = [1.5, -2.0, 0.5, 0.0, 1.0, -0.5, 0.25, 2.0, -0.7]
     assert all(abs(found - true) < 0.2 for found, true in zip(fit.values(), wanted, strict=True))
+
+
+def test_sensors() -> None:
+    found = outputs("sensors.py", "minutes=12")
+    minutes = [row for epoch in found["minutes"].values() for row in epoch]
+    late = [row for epoch in found["too late"].values() for row in epoch]
+    silent = [row for epoch in found["silent"].values() for row in epoch]
+    assert len({(row["window_start"], row["sensor"]) for row in minutes}) == len(minutes)
+    assert len({row["window_start"] for row in minutes}) >= 10
+    assert 0 < len(late) < 20
+    assert len({row["sensor"] for row in silent}) >= 10

@@ -7,6 +7,16 @@ states: what lives here no user could not have written.
 What must never live here: a clock. Watermarks are made of rows, and processing time is a row too.
 """
 
-from limnad.windows.event_time import EventTime, SessionGroups, SessionWindows, WindowGroups, Windows
+from limnad.windows.event_time import EventTime, SessionGroups, SessionWindows, WindowGroups, Windows, ticks
+from limnad.windows.timers import KeyContext, KeyedFunction
 
-__all__ = ["EventTime", "SessionGroups", "SessionWindows", "WindowGroups", "Windows"]
+__all__ = [
+    "EventTime",
+    "KeyContext",
+    "KeyedFunction",
+    "SessionGroups",
+    "SessionWindows",
+    "WindowGroups",
+    "Windows",
+    "ticks",
+]

@@ -82,4 +82,12 @@ class TimeAxis:
 
     def value(self, units: int) -> Any:
         """One time as Python has it."""
-        return pl.select(self.from_units(pl.lit(units, pl.Int64))).item()
+        return pl.Series([units], dtype=pl.Int64).to_frame("t").select(self.from_units(pl.col("t"))).item()
+
+    def units_of(self, value: Any) -> int:
+        """And back.
+
+        Raises:
+            TypeError: It is no time of this type.
+        """
+        return int(pl.Series([value], dtype=self.dtype, strict=True).to_physical()[0])

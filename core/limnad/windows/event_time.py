@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from limnad import FrameStream, GraphError, RecordStream
+from limnad import Flow, FrameStream, GraphError, RecordStream
+from limnad.connectors.options import SchemaLike
+from limnad.connectors.ticks import Ticks
 from limnad.stream.aggregates import flat
 from limnad.windows.aggregation import Aggregation
 from limnad.windows.axis import Span, TimeAxis
+from limnad.windows.joins import AT, OTHER_AT, AsOfJoin, IntervalJoin
 from limnad.windows.panes import END, PANE, Late, Panes, Sliding
 from limnad.windows.sessions import BORDERS, FIRST, LAST, SESSION, LateForSessions, OpenSessions, Sessions, numbered
+from limnad.windows.timers import KeyedFunction, KeyedProcess
 from limnad.windows.watermarks import Clock, ToGroups, Watermarks
 
 SHOWN = pl.Schema({"partition": pl.String(), "latest": pl.Int64(), "idle": pl.Boolean()})
@@ -97,7 +102,7 @@ class EventTime:
     @cached_property
     def marks(self) -> RecordStream[Any]:
         """The watermarks of each epoch, for all key groups; see `limnad.windows.watermarks`."""
-        return marks_of(self)
+        return marks_of([self])
 
     # -- windows -------------------------------------------------------------------------------------------------------
 
@@ -131,11 +136,158 @@ class EventTime:
         """Windows of a key's rows each of which is less than ``gap`` from another: ``[first, last + gap)``."""
         return SessionWindows(self, self.axis.units(gap, "gap"))
 
+    # -- by key --------------------------------------------------------------------------------------------------------
 
-def marks_of(*times: EventTime) -> RecordStream[Any]:
-    """The common watermarks of some streams, the least of theirs, for all key groups."""
-    clocks = [each.clock for each in times]
-    first, *others = (each.shown for each in times)
+    def process(
+        self,
+        make: Callable[[], KeyedFunction],
+        by: str | Sequence[str],
+        schema: SchemaLike,
+        *,
+        ticks: EventTime | None = None,
+        name: str = "process",
+    ) -> FrameStream:
+        """A function of one's own for each key, with state and timers.
+
+        Args:
+            make: Makes the function for each worker; usually the subclass of `KeyedFunction` itself.
+            by: The columns of the key.
+            schema: Of what the function emits.
+            ticks: Processing time, for `KeyContext.set_clock_timer`: `limnad.windows.ticks`, or in a test any stream.
+            name: The stage's name, by which its state is found again.
+
+        Raises:
+            GraphError: There is no such column.
+        """
+        keys, fixed = [by] if isinstance(by, str) else list(by), pl.Schema(schema)
+        rows = self.rows.partition_by(*keys)
+        empty = pl.DataFrame(schema=rows.schema)
+        axes = [self.axis] if ticks is None else [self.axis, ticks.axis]
+        answers: FrameStream = rows.flow.vertex(
+            lambda: KeyedProcess(empty, keys, self.time, make, fixed, axes),
+            rows,
+            self.marks if ticks is None else marks_of([self], [ticks]),
+            name=name,
+            schemas=[fixed],
+        )
+        return answers
+
+    # -- two streams ---------------------------------------------------------------------------------------------------
+
+    def join_interval(self, other: EventTime, by: str | Sequence[str], *, behind: Span, ahead: Span) -> FrameStream:
+        """Pairs of rows of one key whose times are near: the other's is in ``[time - behind, time + ahead]``.
+
+        A pair is sent in the epoch of its later row. Rows that the joint watermark, the least of both, has passed when
+        they come are left out: see `late`.
+
+        Args:
+            other: With event times of the same type.
+            by: Columns that both have, with the same types; a null equals nothing.
+            behind: How much earlier the other row may be.
+            ahead: How much later.
+
+        Returns:
+            The columns of both; of the other's those that this one has too with ``_right`` behind their name.
+
+        Raises:
+            GraphError: A column is missing or of another type.
+        """
+        behind_units, ahead_units = (
+            self.axis.units(span, what, least=0) for span, what in ((behind, "behind"), (ahead, "ahead"))
+        )
+        return self._joined(
+            other,
+            by,
+            lambda left, right, keys: IntervalJoin(left, right, keys, behind_units, ahead_units),
+            "join_interval",
+        )
+
+    def join_asof(self, other: EventTime, by: str | Sequence[str], *, tolerance: Span | None = None) -> FrameStream:
+        """Each row with the last row of the other stream, of the same key, up to the same time; without one with nulls.
+
+        A row is answered in the epoch whose joint watermark, the least of both, passes its time: no other row can come
+        between any more. Rows that it has passed when they come are left out: see `late`. Of other rows at one time the
+        greatest counts, by its columns in their order.
+
+        Args:
+            other: With event times of the same type.
+            by: Columns that both have, with the same types; a null equals nothing.
+            tolerance: How much earlier the other row may be; without one, the last other row of every key is kept.
+
+        Returns:
+            As for `join_interval`.
+
+        Raises:
+            GraphError: A column is missing or of another type.
+        """
+        units = None if tolerance is None else self.axis.units(tolerance, "tolerance", least=0)
+        return self._joined(other, by, lambda left, right, keys: AsOfJoin(left, right, keys, units), "join_asof")
+
+    def late(self, other: EventTime | None = None) -> FrameStream:
+        """The rows that the watermark of the epoch before had passed: those that joins leave out.
+
+        Args:
+            other: Whose watermark counts too: the one that this stream is joined with.
+        """
+        marks = self.marks if other is None else marks_of([self, other])
+        end = (self.units + 1).alias(END)
+        ended = self.rows.map_batches(lambda frame: frame.with_columns(end), name="ends")
+        empty, columns = pl.DataFrame(schema=ended.schema), self.rows.schema.names()
+        late: FrameStream = ended.flow.vertex(
+            lambda: Late(empty, 0, columns),
+            ended.partition_by(self.time),
+            marks,
+            name="late rows",
+            schemas=[self.rows.schema],
+        )
+        return late
+
+    def _joined(self, other: EventTime, by: str | Sequence[str], make: MakeJoin, name: str) -> FrameStream:
+        keys = [by] if isinstance(by, str) else list(by)
+        for key in keys:
+            mine, theirs = self.rows.schema.get(key), other.rows.schema.get(key)
+            if mine is None or mine != theirs:
+                raise GraphError(
+                    f"cannot {name} by {key!r}: it is {mine or 'missing'} here and {theirs or 'missing'} there"
+                )
+        if self.axis != other.axis:
+            raise GraphError(f"cannot {name}: event times are {self.axis.dtype} here and {other.axis.dtype} there")
+        left = self.rows.with_columns(self.units.alias(AT)).partition_by(*keys)
+        right = other.rows.with_columns(other.units.alias(OTHER_AT)).partition_by(*keys)
+        empties = pl.DataFrame(schema=left.schema), pl.DataFrame(schema=right.schema)
+        joined: FrameStream = left.flow.vertex(
+            lambda: make(*empties, keys),
+            left,
+            right,
+            marks_of([self, other]),
+            name=name,
+            schemas=[make(*empties, keys).nothing.schema],
+        )
+        return joined
+
+
+def ticks(flow: Flow, every: timedelta, *, count: int | None = None, name: str = "ticks") -> EventTime:
+    """Processing time: a row with the clock's time in each interval of that length, logged so that a replay repeats it.
+
+    Epochs are shared by all inputs of a job: take for the others `limnad.connectors.by_time` of the same length.
+
+    Args:
+        flow: The job's.
+        every: How long from tick to tick.
+        count: After how many they end; None: never, so that the job does not either.
+        name: The input's name.
+    """
+    source = Ticks(every.total_seconds(), count=count)
+    return EventTime(flow.read(source, name, source.schema), "now")
+
+
+MakeJoin = Callable[[pl.DataFrame, pl.DataFrame, list[str]], IntervalJoin | AsOfJoin]
+
+
+def marks_of(*joint: Sequence[EventTime]) -> RecordStream[Any]:
+    """The joint watermarks of some streams, each the least of theirs, for all key groups."""
+    clocks = [[each.clock for each in times] for times in joint]
+    first, *others = (each.shown for times in joint for each in times)
     marks: RecordStream[Any] = first.flow.vertex(lambda: Watermarks(clocks), first, *others, name="watermarks")
     return marks.spread_by(ToGroups())
 

@@ -18,7 +18,7 @@ from limnad.stream.operators.per_time import PerTime
 from limnad.windows.agenda import DUE, Agenda
 from limnad.windows.aggregation import Aggregation
 from limnad.windows.axis import TimeAxis
-from limnad.windows.watermarks import Mark, Marks
+from limnad.windows.watermarks import Marks
 
 PANE = "__limnad_pane"
 END = "__limnad_end"
@@ -104,7 +104,7 @@ class Panes(PerTime):
         return answer.select(*borders, pl.all().exclude(END))
 
     def _advance(self, rows: pl.DataFrame, marks: Marks) -> pl.DataFrame:
-        _, _, before, now = (units - self._windows.offset for units in marks[0])
+        before, now = (units - self._windows.offset for units in marks[0][2:])
         rows = rows.filter(self._windows.last_end(pl.col(PANE)) > before)
         if len(rows):
             self._add(rows, before)
@@ -112,7 +112,7 @@ class Panes(PerTime):
         if not len(keys):
             return self.nothing
         panes = self._panes.get(keys)
-        answers = [self._closed(_of_groups(panes, self._keys, Mark(*mark)), before, now) for mark in marks]
+        answers = [self._closed(_of_groups(panes, self._keys, *mark[:2]), before, now) for mark in marks]
         self._forget(panes, now)
         return pl.concat(answers)
 
@@ -149,12 +149,12 @@ class Panes(PerTime):
         self._register(left, now)
 
 
-def _of_groups(rows: pl.DataFrame, keys: list[str], mark: Mark) -> pl.DataFrame:
+def _of_groups(rows: pl.DataFrame, keys: list[str], first: int, stop: int) -> pl.DataFrame:
     """The rows of a range of key groups."""
     if not len(rows):
         return rows
     groups = key_group(hash_frame(rows, keys))
-    inside = (groups >= mark.first) & (groups < mark.stop)
+    inside = (groups >= first) & (groups < stop)
     return rows if inside.all() else rows.filter(pl.Series(inside))
 
 

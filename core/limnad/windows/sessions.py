@@ -139,7 +139,7 @@ class Sessions(PerTime):
         return answer.select(*borders, pl.all().exclude(SESSION, FIRST, LAST))
 
     def _advance(self, rows: pl.DataFrame, marks: Marks) -> pl.DataFrame:
-        _, _, before, now = marks[0]
+        before, now = marks[0][2:]
         self._sessions.add(rows, before)
         over = self._sessions.take_over(now)
         return self.answer(over) if len(over) else self.nothing
@@ -169,7 +169,7 @@ class LateForSessions(PerTime):
         self._sessions.restored()
 
     def _late(self, rows: pl.DataFrame, marks: Marks) -> pl.DataFrame:
-        _, _, before, now = marks[0]
+        before, now = marks[0][2:]
         timed = rows.filter(pl.col(FIRST).is_not_null())
         known = self._state.get(timed)
         spans = self._sessions.numbered(pl.concat([known.with_columns(pl.lit(1).alias(_KNOWN)), timed], how="diagonal"))

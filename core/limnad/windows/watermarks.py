@@ -4,7 +4,7 @@ The watermark of epoch ``e`` is the least, over all partitions, of the largest e
 up to ``e``, minus its lateness; it never falls. So it is a function of the rows of the epochs up to ``e``: equal
 however many workers there are, and in every replay. It moves in epochs that have rows.
 
-One vertex on worker 0 computes it, and tells each *range of key groups*, not each worker: a `Mark` for a range goes
+One vertex on worker 0 computes it, and tells each *range of key groups*, not each worker: a mark for a range goes
 where the rows of its keys go, after a change of the number of workers too. Then workers of the old number may have
 been at different epochs; a group whose epoch was closed has no mark for it any more, and one whose epoch was not has.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from limnad import TimedBatches, Timestamp, Vertex
 from limnad.batch import KEY_GROUPS, concat, groups_of
@@ -22,24 +22,13 @@ LOWEST: Final = -(1 << 62)
 """The watermark before there is any: below every time, and far from the ends of 64 bits."""
 
 
-class Mark(NamedTuple):
-    """What an epoch means for the keys of some key groups.
+Marks: TypeAlias = list[tuple[int, ...]]
+"""What an epoch means for the keys of some key groups: for each range of them ``(first, stop, before, now, ...)``.
 
-    Attributes:
-        first: The first key group.
-        stop: The one behind the last.
-        before: The watermark of the epoch before: rows of this epoch that it has passed are late.
-        now: The watermark of this epoch: what it has passed is complete.
-    """
-
-    first: int
-    stop: int
-    before: int
-    now: int
-
-
-Marks: TypeAlias = list[tuple[int, int, int, int]]
-"""The marks of one epoch: plain tuples by the time they arrive. All have the same watermarks."""
+First comes the range: its first key group, and the one behind its last. Then for each joint watermark two values:
+``before``, that of the epoch before (rows of this epoch that it has passed are late), and ``now``, that of this epoch
+(what it has passed is complete). They are the same in all marks of an epoch.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +42,8 @@ class ToGroups:
         for worker in range(workers):
             own_first, own_stop = groups_of(worker, workers)
             parts = [
-                (max(first, own_first), min(stop, own_stop), before, now)
-                for first, stop, before, now in batch
+                (max(first, own_first), min(stop, own_stop), *watermarks)
+                for first, stop, *watermarks in batch
                 if first < own_stop and own_first < stop
             ]
             if parts:
@@ -138,15 +127,17 @@ class LowWatermark:
 
 
 class Watermarks(Vertex):
-    """Computes the common watermark of some streams: the least of theirs. Lives on worker 0.
+    """Computes joint watermarks: each the least of those of some streams. Lives on worker 0.
 
     Args:
-        clocks: One for each input port. What comes there is frames of ``(partition, latest, idle)``.
+        joint: The clocks of the streams of each joint watermark; the input ports are in the same order. What comes
+            there is frames of ``(partition, latest, idle)``.
     """
 
-    def __init__(self, clocks: Sequence[Clock]) -> None:
-        self._shown = TimedBatches("shown", ports=len(clocks))
-        self._low = [LowWatermark(clock) for clock in clocks]
+    def __init__(self, joint: Sequence[Sequence[Clock]]) -> None:
+        self._joint = [[LowWatermark(clock) for clock in clocks] for clocks in joint]
+        self._low = [low for clocks in self._joint for low in clocks]
+        self._shown = TimedBatches("shown", ports=len(self._low))
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
@@ -158,10 +149,15 @@ class Watermarks(Vertex):
         for time in times:
             if time not in self._shown:  # Asked for by another worker's vertex, before a restore.
                 continue
-            before = min(low.now for low in self._low)
+            before = self._watermarks()
             for low, batches in zip(self._low, self._shown.pop(time), strict=True):
-                low.advance(time[0], concat(batches).rows() if batches else ())
-            self.send_by(0, [(0, KEY_GROUPS, before, min(low.now for low in self._low))], time)
+                if batches:
+                    low.advance(time[0], concat(batches).rows())
+            each = [value for pair in zip(before, self._watermarks(), strict=True) for value in pair]
+            self.send_by(0, [(0, KEY_GROUPS, *each)], time)
+
+    def _watermarks(self) -> list[int]:
+        return [min(low.now for low in clocks) for clocks in self._joint]
 
     def checkpoint(self) -> Any:
         """See `Vertex.checkpoint`."""

@@ -13,7 +13,7 @@ from limnad import Flow
 from limnad.batch import KEY_GROUPS, groups_of
 from limnad.testing import run
 from limnad.windows import EventTime
-from limnad.windows.watermarks import LOWEST, Clock, LowWatermark, ToGroups
+from limnad.windows.watermarks import LOWEST, Clock, LowWatermark, Marks, ToGroups
 
 Shown = list[tuple[str, int | None, bool]]
 
@@ -51,7 +51,7 @@ def test_a_partition_may_say_that_it_is_idle() -> None:
 
 @given(ranges=st.lists(st.tuples(st.integers(0, 255), st.integers(1, 256)), max_size=4), workers=st.integers(1, 9))
 def test_marks_go_to_the_owners_of_their_groups(ranges: list[tuple[int, int]], workers: int) -> None:
-    marks = [(first, stop, 1, 2) for first, stop in ranges if first < stop]
+    marks: Marks = [(first, stop, 1, 2) for first, stop in ranges if first < stop]
     found = {
         worker: {g for first, stop, *_ in part for g in range(first, stop)}
         for worker, part in ToGroups().split(marks, workers)
