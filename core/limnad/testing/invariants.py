@@ -86,14 +86,13 @@ class Invariants:
         Raises:
             AssertionError: One is broken.
         """
-        changed = bool(self._fresh)
-        self._truth.update(self._fresh)
+        changed = self._truth.update(self._fresh)
         self._fresh.clear()
         if self.lossless:
             self._check_sum(self._workers[acted])
-        for worker in self._workers if changed else [self._workers[acted]]:
+        for worker in self._workers:
             if worker.scheduler.notifying:
-                self._check_covers(worker)
+                self._check_covers(worker, range(len(self._truth.implied)) if worker.index == acted else changed)
         if self._workers[acted].scheduler.notifying:
             self._check_monotone(self._workers[acted])
 
@@ -108,44 +107,44 @@ class Invariants:
             left = worker.view.occurrences()
             assert not left, f"at the end, worker {worker.index}'s view holds {self._all_named(left)}"
 
-    def _unsent(self) -> Counter[Place]:
-        unsent: Counter[Place] = Counter()
-        for worker in self._workers:
-            for place, delta in worker.buffer._deltas.items():
-                unsent[place] += delta
-        return unsent
-
     def _check_sum(self, worker: Worker) -> None:
-        total = self._unsent()
-        for place, count in worker.view.occurrences().items():
-            total[place] += count
+        total = worker.view.occurrences()
+        for each in self._workers:
+            for place, delta in each.buffer._deltas.items():
+                total[place] = total.get(place, 0) + delta
         for message in self._in_flight_to(worker.index):
             for location, time, delta in message.updates:
-                total[location, time] += delta
-        wrong = {place for place in total.keys() | self._counts.keys() if total[place] != self._counts[place]}
-        assert not wrong, (
-            f"worker {worker.index}: view + unsent + in flight is not the truth at {self._all_named(wrong)}"
-        )
+                place = (location, time)
+                total[place] = total.get(place, 0) + delta
+        total = {place: count for place, count in total.items() if count}
+        if total != self._counts:
+            wrong = {place for place in total.keys() | self._counts if total.get(place, 0) != self._counts[place]}
+            raise AssertionError(
+                f"worker {worker.index}: view + unsent + in flight is not the truth at {self._all_named(wrong)}"
+            )
 
-    def _check_covers(self, worker: Worker) -> None:
-        for location, true in enumerate(self._truth.implied):
+    def _check_covers(self, worker: Worker, locations: Iterable[int]) -> None:
+        for location in locations:
             view = worker.view.implied[location]
-            for time in true.frontier:
+            for time in self._truth.implied[location].frontier:
                 assert view.covers(time), (
                     f"worker {worker.index} believes {self._named((location, time))} to be over, but it may still come"
                 )
 
     def _check_monotone(self, worker: Worker) -> None:
-        now = [list(antichain.frontier) for antichain in worker.view.implied]
         before = self._frontiers[worker.index]
-        self._frontiers[worker.index] = now
         if before is None:
+            self._frontiers[worker.index] = [list(antichain.frontier) for antichain in worker.view.implied]
             return
-        for location, (old, new) in enumerate(zip(before, now, strict=True)):
+        for location, antichain in enumerate(worker.view.implied):
+            old, new = before[location], antichain.frontier
+            if old == new:
+                continue
             for time in new:
                 assert any(o[0] <= time[0] and o[1:] <= time[1:] for o in old), (
                     f"worker {worker.index}'s frontier went back to {self._named((location, time))} from {old}"
                 )
+            before[location] = list(new)
 
     def _named(self, place: Place) -> str:
         location, time = place
