@@ -10,7 +10,7 @@ that the engine moves: measure before changing it.
 """
 
 from limnad.batch.codec import CodecError, Encoding, decode, encode
-from limnad.batch.hashing import hash_frame, hash_records, hash_series, hash_value
+from limnad.batch.hashing import combine_hashes, hash_frame, hash_numbers, hash_records, hash_series, hash_value
 from limnad.batch.partition import (
     KEY_GROUPS,
     MAX_KEY_GROUPS,
@@ -35,11 +35,13 @@ __all__ = [
     "Destinations",
     "Encoding",
     "SortedRows",
+    "combine_hashes",
     "concat",
     "decode",
     "encode",
     "groups_of",
     "hash_frame",
+    "hash_numbers",
     "hash_records",
     "hash_series",
     "hash_value",

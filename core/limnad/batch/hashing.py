@@ -48,10 +48,11 @@ import numpy.typing as npt
 import polars as pl
 
 from limnad.batch._columns import hash_column
-from limnad.batch._mix import combine_columns
+from limnad.batch._mix import Kind, combine_columns, hash_integers
+from limnad.batch._numbers import hash_floats
 from limnad.batch._values import hash_values
 
-__all__ = ["hash_frame", "hash_records", "hash_series", "hash_value"]
+__all__ = ["combine_hashes", "hash_frame", "hash_numbers", "hash_records", "hash_series", "hash_value"]
 
 
 def hash_frame(frame: pl.DataFrame, keys: str | Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -83,6 +84,24 @@ def hash_series(series: pl.Series) -> npt.NDArray[np.uint64]:
     True
     """
     return hash_column(series)
+
+
+def hash_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Hashes each of an array of integers or floats.
+
+    >>> hash_numbers(np.array([1, 2])).tolist() == hash_records([1, 2]).tolist()
+    True
+    """
+    return hash_floats(values) if values.dtype.kind == "f" else hash_integers(values, Kind.INTEGER)
+
+
+def combine_hashes(columns: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+    """The hashes of keys of several columns, from the hashes of these; the first array may be reused.
+
+    >>> bool(combine_hashes([hash_numbers(np.array([7])), hash_records(["x"])])[0] == hash_value((7, "x")))
+    True
+    """
+    return combine_columns(list(columns))
 
 
 def hash_records(keys: Sequence[Any]) -> npt.NDArray[np.uint64]:
