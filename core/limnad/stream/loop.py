@@ -43,6 +43,13 @@ class Loop:
         self.name = name
         self.context = LoopContext(name, parent)
 
+    @classmethod
+    def of(cls, flow: Flow, context: LoopContext) -> Loop:
+        """A handle on a loop that is there already."""
+        loop = object.__new__(cls)
+        loop.flow, loop.name, loop.context = flow, context.name, context
+        return loop
+
     def loop(self, name: str = "loop") -> Loop:
         """A loop inside this one."""
         return self.flow.nested_loop(name, self.context)

@@ -51,6 +51,10 @@ class Context:
             self._check("be notified", capability)
         self._scheduler.request(self._stage, guarantee, capability)
 
+    def frontier(self, port: int) -> tuple[Timestamp, ...]:
+        """See `VertexContext.frontier`."""
+        return self._scheduler.input_frontier(self._stage, port, self._depth)
+
     def publish(self, output: str, epoch: int, batch: Any) -> None:
         """See `VertexContext.publish`."""
         self._scheduler.publish(output, epoch, batch)

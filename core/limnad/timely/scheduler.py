@@ -309,6 +309,12 @@ class Scheduler:
             self._due = sorted(entry for entry in self._due if entry[2] != index or entry[0] is TOP)
         return [(time, since_ns) for time, _, _, since_ns in taken]
 
+    def input_frontier(self, stage: Stage, port: int, depth: int) -> tuple[Timestamp, ...]:
+        """The frontier at an input port; the least one before all workers' initial counts are known."""
+        if not self.notifying:
+            return ((0,) * depth,)
+        return tuple(self._view.implied[self.graph.inputs[stage.index][port].index].frontier)
+
     def _run_completion(self, stage: Stage, vertex: Vertex) -> None:
         epochs = self._complete(stage.index)
         if epochs > self.completed[stage.index]:

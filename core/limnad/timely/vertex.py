@@ -35,6 +35,9 @@ class VertexContext(Protocol):
     def notify(self, guarantee: Timestamp, capability: Timestamp) -> None:
         """See `Vertex.notify_at`."""
 
+    def frontier(self, port: int) -> tuple[Timestamp, ...]:
+        """See `Vertex.frontier`."""
+
     def publish(self, output: str, epoch: int, batch: Any) -> None:
         """Hands all of an epoch's rows of a named output to whoever has subscribed to it, outside the dataflow."""
 
@@ -137,6 +140,16 @@ class Vertex:
         A vertex that overrides `checkpoint` and not this cannot change its number of workers.
         """
         raise NotImplementedError
+
+    def frontier(self, port: int) -> tuple[Timestamp, ...]:
+        """The earliest times at which `on_recv` may still be called for an input port, as this worker knows it.
+
+        No batch at a time comes any more that none of these is `less_equal` to. It only ever moves forward, and is
+        empty when nothing can come any more. A vertex that asks for no notification may look at it in any callback, to
+        forget what no later batch can need; what it *sends* must not depend on it, because workers learn of it at
+        different moments.
+        """
+        return self._context.frontier(port)
 
     def send_by(self, port: int, batch: Any, time: Timestamp) -> None:
         """Sends a batch through an output port.
