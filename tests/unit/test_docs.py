@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import limnad
+from limnad.incremental import from_stream
 from limnad.testing import build, run
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +94,37 @@ def test_the_windows_page_tells_the_truth() -> None:
     readings = pl.DataFrame({"sensor": ["a", "b", "b"], "at": [0, 50, 75]})
     found = run(names["job"], {"readings": [readings]}, workers=2).outputs  # type: ignore[arg-type]
     assert found["silent sensors"][0].rows() == [("a", 0)]
+
+
+def test_the_page_on_incremental_collections_tells_the_truth() -> None:
+    groups, mutual, variable = blocks("docs/incremental.md")
+    names: dict[str, object] = {}
+    exec(groups, names)
+    schema = {"a": pl.String, "b": pl.String, "diff": pl.Int64}
+    follows = [
+        pl.DataFrame({"a": ["ann", "cy"], "b": ["bob", "dan"], "diff": [1, 1]}, schema=schema),
+        pl.DataFrame({"a": ["bob"], "b": ["cy"], "diff": [1]}, schema=schema),
+    ]
+    found = run(names["job"], {"follows": follows}, workers=2)  # type: ignore[arg-type]
+    assert sorted(found.outputs["groups"][1].rows()) == [
+        ("cy", "ann", 1),
+        ("cy", "cy", -1),
+        ("dan", "ann", 1),
+        ("dan", "cy", -1),
+    ]
+    assert found.outputs["followers"][1].rows() == [("cy", 1, 1)]
+
+    exec(mutual, names)
+    edges = pl.DataFrame({"a": [1, 2, 3], "b": [2, 3, 4]})
+    found = run(names["job"], {"edges": [edges], "start": [pl.DataFrame({"a": [1]})]})  # type: ignore[arg-type]
+    assert sorted(found.outputs["odd"][0].rows()) == [(2, 1), (4, 1)]
+
+    exec(variable, names)
+
+    def job(flow: limnad.Flow) -> None:
+        near = from_stream(flow.input("edges", {"a": int, "b": int}))
+        nodes = near.select(node="a", label="a").distinct()
+        names["components"](flow, near, nodes).output("labels")  # type: ignore[operator]
+
+    found = run(job, {"edges": [pl.DataFrame({"a": [1, 2, 3], "b": [2, 1, 3]})]}, workers=2)
+    assert sorted(found.outputs["labels"][0].rows()) == [(1, 1, 1), (2, 1, 1), (3, 3, 1)]
