@@ -128,3 +128,17 @@ def test_the_page_on_incremental_collections_tells_the_truth() -> None:
 
     found = run(job, {"edges": [pl.DataFrame({"a": [1, 2, 3], "b": [2, 1, 3]})]}, workers=2)
     assert sorted(found.outputs["labels"][0].rows()) == [(1, 1, 1), (2, 1, 1), (3, 3, 1)]
+
+
+def test_the_graph_page_tells_the_truth() -> None:
+    job, pregel = blocks("docs/graph.md")
+    names: dict[str, object] = {}
+    exec(job + pregel, names)
+    ends = [("ann", "bob"), ("cid", "bob"), ("bob", "ann"), ("dan", "eve")]
+    follows = pl.DataFrame(ends, schema={"src": pl.String, "dst": pl.String}, orient="row")
+    outputs = run(names["job"], {"follows": [follows]}, workers=2).outputs  # type: ignore[arg-type]
+    assert outputs["most followed"][0]["node"].to_list()[0] == "bob"
+    assert sorted(outputs["circles"][0].rows()) == [("ann", 3), ("dan", 2)]
+    found = run(names["reach_job"], {"follows": [follows]}, workers=2).outputs  # type: ignore[arg-type]
+    reached = {"ann": "ann", "bob": "ann", "cid": "cid", "dan": "dan", "eve": "dan"}
+    assert dict(found["reached by"][0].rows()) == reached

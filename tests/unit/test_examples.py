@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -130,3 +132,27 @@ def test_sensors() -> None:
     assert len({row["window_start"] for row in minutes}) >= 10
     assert 0 < len(late) < 20
     assert len({row["sensor"] for row in silent}) >= 10
+
+
+def test_pagerank() -> None:
+    ways = [
+        outputs("pagerank.py", "nodes=500", "edges=3000", f"way={way}")["highest ranks"][0]
+        for way in ("vertex", "edge", "pregel")
+    ]
+    assert ways[0][0]["node"] == 0
+    for other in ways[1:]:
+        assert [row["node"] for row in other] == [row["node"] for row in ways[0]]
+        assert [row["rank"] for row in other] == pytest.approx([row["rank"] for row in ways[0]], rel=1e-3)
+
+
+def test_wcc() -> None:
+    found = outputs("wcc.py", "nodes=300", "edges=200")["sizes"][0]
+    rng_nodes = sum(row["size"] * row["components"] for row in found)
+    assert 200 < rng_nodes < 300
+    assert found == sorted(found, key=lambda row: row["size"])
+
+
+def test_asp() -> None:
+    found = outputs("asp.py", "side=9")["at most"][0]
+    estimates = {(row["src"], row["dst"]): row["distance"] for row in found}
+    assert estimates == {(1, 79): 16.0, (10, 20): 6.0}
