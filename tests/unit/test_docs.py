@@ -142,3 +142,11 @@ def test_the_graph_page_tells_the_truth() -> None:
     found = run(names["reach_job"], {"follows": [follows]}, workers=2).outputs  # type: ignore[arg-type]
     reached = {"ann": "ann", "bob": "ann", "cid": "cid", "dan": "dan", "eve": "dan"}
     assert dict(found["reached by"][0].rows()) == reached
+
+
+def test_the_coordination_page_tells_the_truth() -> None:
+    names: dict[str, object] = {}
+    exec(blocks("docs/coordination.md")[0], names)
+    edges = pl.DataFrame({"a": [1, 2], "b": [2, 3]})
+    found = run(names["job"], {"edges": [edges]}, workers=2).outputs["reachable"][0]  # type: ignore[arg-type]
+    assert set(found.rows()) == {(1, 2), (2, 3), (1, 3)}

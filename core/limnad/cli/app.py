@@ -167,11 +167,15 @@ def graph(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the graph as JSON.")] = False,
+    coordination: Annotated[
+        bool, typer.Option("--coordination", help="Mark the stages that wait for all workers, and say why.")
+    ] = False,
 ) -> None:
     """Print a job's dataflow graph as Mermaid, without running it."""
     from limnad.cli.graph import show_graph
 
-    show_graph(target, options.pairs(arg or [], "-a KEY=VALUE"), output, as_json=json)
+    arguments = options.pairs(arg or [], "-a KEY=VALUE")
+    show_graph(target, arguments, output, as_json=json, coordination=coordination)
 
 
 @app.command(

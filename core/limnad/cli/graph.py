@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from limnad.errors import JobError
+from limnad.timely.coordination import Wait, free_loops, waits
 from limnad.timely.graph import LogicalGraph, LoopContext, Stage, StageKind
 
 
-def show_graph(target: str, arguments: Mapping[str, str], output: Path | None, *, as_json: bool) -> None:
-    """Builds a job and prints or writes its graph.
+def show_graph(
+    target: str, arguments: Mapping[str, str], output: Path | None, *, as_json: bool, coordination: bool = False
+) -> None:
+    """Builds a job and prints or writes its graph, with ``coordination`` marked where it waits.
 
     Raises:
         JobFailed: The job is wrong.
@@ -27,15 +31,27 @@ def show_graph(target: str, arguments: Mapping[str, str], output: Path | None, *
         graph = build_job(path, function, arguments).graph
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises
         raise undescribed(error) from None
+    waiting = waits(graph.stages) if coordination else []
     if as_json:
-        print(json.dumps(as_dict(graph)))
+        print(json.dumps(as_dict(graph, waiting if coordination else None)))
     elif output is None:
-        print(mermaid(graph))
+        print(mermaid(graph, waiting))
     else:
-        write(graph, output)
+        write(graph, output, waiting)
+    if coordination and not as_json:
+        print(told(graph, waiting), file=sys.stderr if output is None else sys.stdout)
 
 
-def write(graph: LogicalGraph, output: Path) -> None:
+def told(graph: LogicalGraph, waiting: Sequence[Wait]) -> str:
+    """Where a dataflow waits, as lines of text."""
+    width = max((len(wait.stage.name) for wait in waiting), default=0)
+    lines = [f"{len(waiting)} of {len(graph.stages)} stages wait for all workers; rows pass the others as they come"]
+    lines += [f"  {wait.stage.name:{width}}  {wait.why}" for wait in waiting]
+    lines += [f"  loop {loop.name!r}: rows go round it without waiting" for loop in free_loops(graph)]
+    return "\n".join(lines)
+
+
+def write(graph: LogicalGraph, output: Path, waiting: Sequence[Wait] = ()) -> None:
     """Writes a picture in the format that the file's name asks for.
 
     Raises:
@@ -43,12 +59,12 @@ def write(graph: LogicalGraph, output: Path) -> None:
     """
     kind = output.suffix.lower().removeprefix(".")
     if kind in ("mmd", "mermaid", "md"):
-        text = mermaid(graph)
+        text = mermaid(graph, waiting)
         content = (f"```mermaid\n{text}\n```\n" if kind == "md" else f"{text}\n").encode()
     elif kind == "dot":
-        content = dot(graph).encode()
+        content = dot(graph, waiting).encode()
     elif kind in ("svg", "png", "pdf"):
-        content = _draw(graph, kind, output)
+        content = _draw(dot(graph, waiting), kind, output)
     else:
         raise JobError(f"{output.name}: the name must end in .mmd, .md, .dot, .svg, .png or .pdf")
     try:
@@ -57,23 +73,26 @@ def write(graph: LogicalGraph, output: Path) -> None:
         raise JobError(f"{output} cannot be written: {error.strerror}") from error
 
 
-def _draw(graph: LogicalGraph, kind: str, output: Path) -> bytes:
+def _draw(text: str, kind: str, output: Path) -> bytes:
     """Lets Graphviz draw."""
     if shutil.which("dot") is None:
         raise JobError(f"drawing {output.name} needs Graphviz (the program dot): install it, or write a .mmd file")
-    done = subprocess.run(["dot", f"-T{kind}"], input=dot(graph).encode(), capture_output=True, check=False)
+    done = subprocess.run(["dot", f"-T{kind}"], input=text.encode(), capture_output=True, check=False)
     if done.returncode:
         raise JobError(f"Graphviz could not draw {output.name}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 
-def mermaid(graph: LogicalGraph) -> str:
-    """The graph in Mermaid's language; loops are boxes, exchanges are thick arrows."""
+def mermaid(graph: LogicalGraph, waiting: Sequence[Wait] = ()) -> str:
+    """The graph in Mermaid's language; loops are boxes, exchanges are thick arrows; what waits has a class."""
     lines = ["flowchart TD", *_mermaid_stages(graph, None, "    ")]
     for edge in graph.connectors:
         arrow = "==>" if edge.partition else "-.->" if edge.source.kind is StageKind.FEEDBACK else "-->"
         label = f'|"{_quoted(edge.partition.describe())}"|' if edge.partition else ""
         lines.append(f"    s{edge.source.index} {arrow}{label} s{edge.target.index}")
+    if waiting:
+        lines.append("    classDef waits fill:#f7d9c4,stroke:#b5532a,stroke-width:2px")
+        lines.append(f"    class {','.join(f's{wait.stage.index}' for wait in waiting)} waits")
     return "\n".join(lines)
 
 
@@ -91,7 +110,7 @@ def _mermaid_stages(graph: LogicalGraph, context: LoopContext | None, indent: st
             yield f"{indent}end"
 
 
-def dot(graph: LogicalGraph) -> str:
+def dot(graph: LogicalGraph, waiting: Sequence[Wait] = ()) -> str:
     """The graph in Graphviz's language; loops are boxes, exchanges are thick arrows, what goes round is dashed."""
     lines = [
         "digraph limnad {",
@@ -99,6 +118,7 @@ def dot(graph: LogicalGraph) -> str:
         '  node [shape=box, style="rounded,filled", color="#5b6b7b", fontname="Helvetica", fontsize=11, height=0.35];',
         '  edge [color="#5b6b7b", fontname="Helvetica", fontsize=10, arrowsize=0.7];',
         *_dot_stages(graph, None, "  "),
+        *(f'  s{wait.stage.index} [fillcolor="#f7d9c4", color="#b5532a", penwidth=2];' for wait in waiting),
     ]
     for edge in graph.connectors:
         source, target = f"s{edge.source.index}", f"s{edge.target.index}"
@@ -138,9 +158,11 @@ _LOOP_FILLS = ("#fdf8ee", "#f8f0de")
 _SYSTEM_WORDS = {StageKind.INGRESS: "enter", StageKind.EGRESS: "leave", StageKind.FEEDBACK: "feedback"}
 
 
-def as_dict(graph: LogicalGraph) -> dict[str, object]:
-    """The graph as plain data."""
+def as_dict(graph: LogicalGraph, waiting: Sequence[Wait] | None = None) -> dict[str, object]:
+    """The graph as plain data; with what waits, if that was asked for."""
+    asked = {} if waiting is None else {"waits": {wait.stage.name: wait.why for wait in waiting}}
     return {
+        **asked,
         "stages": [
             {
                 "name": stage.name,

@@ -130,7 +130,9 @@ class KeyContext:
 
 
 class KeyedProcess(PerTime):
-    """Port 0: rows, by key. Port 1: marks of event time, and of ticks where there are any. State: one value by key.
+    """Calls a function for the rows and timers of each key.
+
+    Port 0: rows, by key. Port 1: marks of event time, and of ticks where there are any. State: one value by key.
 
     Args:
         empty: Rows without any row.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import polars as pl
 import pytest
 
-from limnad import Flow, JobError
-from limnad.cli.graph import dot, mermaid, write
+from limnad import Flow, GraphError, JobError
+from limnad.cli.graph import as_dict, dot, mermaid, told, write
+from limnad.monotone import best, distinct, join, uncoordinated
 from limnad.testing import build
+from limnad.timely.coordination import free_loops, waits
 from limnad.timely.graph import LogicalGraph
 from tests.helpers.flows import collatz
 
@@ -99,3 +103,50 @@ def test_graphviz_draws_every_stage_and_loop(nested: LogicalGraph, tmp_path: Pat
     assert texts.count("feedback") == 2
     write(nested, tmp_path / "graph.png")
     assert (tmp_path / "graph.png").read_bytes().startswith(b"\x89PNG")
+
+
+def reach(flow: Flow) -> None:
+    edges = flow.input("edges", {"a": pl.Int64, "b": pl.Int64})
+
+    def body(pairs: Any) -> Any:
+        known = distinct(pairs)
+        return known.filter(pl.col("a") < 0), known
+
+    edges.iterate(body, name="reach").group_by("a").len().output("how many")
+
+
+def test_what_waits_is_marked_and_says_why(tmp_path: Path) -> None:
+    graph = build(reach).graph
+    waiting = waits(graph.stages)
+    assert [wait.stage.name for wait in waiting] == ["group_by", "output how many"]
+    assert waiting[0].why.startswith("waits until a time is complete: Gathers the batches of each time")
+    assert waiting[1].why.startswith("waits until an epoch is complete")
+    marked = mermaid(graph, waiting).splitlines()
+    assert marked[-1] == f"    class {','.join(f's{wait.stage.index}' for wait in waiting)} waits"
+    assert "classDef" not in mermaid(graph)
+    assert told(graph, waiting).splitlines()[-1] == "  loop 'reach': rows go round it without waiting"
+    assert as_dict(graph, waiting)["waits"] == {wait.stage.name: wait.why for wait in waiting}
+    write(graph, tmp_path / "graph.dot", waiting)
+    assert (tmp_path / "graph.dot").read_text().count("#f7d9c4") == 2
+
+
+def test_a_loop_with_a_wait_in_it_is_not_free(nested: LogicalGraph) -> None:
+    def job(flow: Flow) -> None:
+        flow.input("numbers").iterate(lambda rows: (rows.distinct(), rows), name="waits")
+
+    assert free_loops(build(job).graph) == []
+    assert [loop.name for loop in free_loops(nested)] == ["collatz", "halve"]
+
+
+@pytest.mark.parametrize(
+    ("deed", "message"),
+    [
+        (lambda s: uncoordinated(s.unique()), "'unique' waits until a time is complete"),
+        (lambda s: join(s, s, "a", how="anti"), "a join of sets that grow is 'inner', not 'anti'"),
+        (lambda s: join(s, s, "x"), "cannot join on 'x'"),
+        (lambda s: best(s, "a", "a"), "compares a column beside the key"),
+    ],
+)
+def test_what_would_have_to_wait_is_refused(deed: Any, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        deed(Flow().input("edges", {"a": pl.Int64, "b": pl.Int64}))
