@@ -6,12 +6,22 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
 from pathlib import Path
 
 from limnad_coordinator.server import Server
+from limnad_proto.loopback import is_loopback
+from limnad_proto.tls import own_tls
+from limnad_proto.variables import DATA_PLANE, TLS, TLS_CA, TLS_CERT, TLS_DOMAIN, TLS_KEY
+
+_FILES = (
+    ("--tls-cert", TLS_CERT, "this process's certificate"),
+    ("--tls-key", TLS_KEY, "its key"),
+    ("--tls-ca", TLS_CA, "the authorities that others' certificates are checked against"),
+)
 
 
 def main() -> None:
@@ -19,13 +29,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="limnad_coordinator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: loopback)")
     parser.add_argument("--port", type=int, default=0, help="0, the default: any; it is told as a line of JSON")
+    for name, variable, what in _FILES:
+        parser.add_argument(name, metavar="FILE", help=f"{what} ({variable})")
+    parser.add_argument("--tls-domain", metavar="NAME", help=f"what stands behind the role in them ({TLS_DOMAIN})")
+    parser.add_argument("--data-plane", choices=["mtls", "plain"], help=f"`plain`: in plain text ({DATA_PLANE})")
+    parser.add_argument("--insecure", action="store_true", help="listen beyond loopback without TLS (LIMNAD_INSECURE)")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when standard input ends")
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text("limnad-coord")  # For ps and top.
-    sys.exit(asyncio.run(_serve(parser.parse_args())))
+    options = parser.parse_args()
+    told = {variable: getattr(options, variable.removeprefix("LIMNAD_").lower()) for variable in TLS}
+    os.environ.update({variable: value for variable, value in told.items() if value})
+    sys.exit(asyncio.run(_serve(options)))
+
+
+def _problem(options: argparse.Namespace) -> str:
+    """Why it must not serve like this; empty: it may."""
+    try:
+        tls = own_tls()
+    except ValueError as error:
+        return str(error)
+    insecure = options.insecure or os.environ.get("LIMNAD_INSECURE", "").lower() in ("1", "true", "yes", "on")
+    if tls is None and not insecure and not is_loopback(options.host):
+        return (
+            f"this coordinator would be open to all who reach {options.host}: give it --tls-cert, --tls-key and "
+            "--tls-ca, or say --insecure if its network is yours alone"
+        )
+    return ""
 
 
 async def _serve(options: argparse.Namespace) -> int:
+    if problem := _problem(options):
+        _tell(error=problem)
+        return 1
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

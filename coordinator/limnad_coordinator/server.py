@@ -12,6 +12,7 @@ import grpc
 from limnad.cluster.coordinator import Accumulator, Coordinator, Refused, Ticket
 from limnad.cluster.effects import LinkError, Progress, flatten, unflatten
 from limnad_proto.channels import listen, make_server
+from limnad_proto.tls import Role
 from limnad_proto.v1 import coordinator_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 
@@ -29,7 +30,7 @@ class Server:
         self._coordinator = Coordinator(identity)
         # Each as long as somebody is served in it.
         self._generations: WeakValueDictionary[Accumulator, Generation] = WeakValueDictionary()
-        self._server = make_server()
+        self._server = make_server(Role.COORDINATOR)
         handlers: dict[str, Any] = {
             "Assign": grpc.unary_unary_rpc_method_handler(
                 self._assign,
@@ -49,7 +50,7 @@ class Server:
         Raises:
             RuntimeError: The port is taken.
         """
-        address = f"{host}:{listen(self._server, host, port)}"
+        address = f"{host}:{listen(self._server, Role.COORDINATOR, host, port)}"
         await self._server.start()
         return address
 

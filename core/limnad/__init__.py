@@ -14,7 +14,7 @@ from limnad.errors import ClusterError, InputError, JobError, JobFailed, LimnadE
 from limnad.timely import TOP, GraphError, TimeError, Timestamp, Vertex, join, less_equal, meet
 
 if TYPE_CHECKING:
-    from limnad.client import AsyncClient, Checkpointing, Client, LocalCluster, local
+    from limnad.client import AsyncClient, Checkpointing, Client, LocalCluster, Tls, local
     from limnad.stream import Flow, FrameStream, GroupBy, KeyedStream, Loop, Probe, RecordStream, Stream
     from limnad.timely.frame_state import FrameState
     from limnad.timely.state import KeyedState, StateError, TimedBatches
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What needs Polars or gRPC is imported when it is first asked for: an agent does without Polars, an engine without the
 # client, and both start in half the time.
 _LAZY = {
-    **dict.fromkeys(("AsyncClient", "Checkpointing", "Client", "LocalCluster", "local"), "limnad.client"),
+    **dict.fromkeys(("AsyncClient", "Checkpointing", "Client", "LocalCluster", "Tls", "local"), "limnad.client"),
     "FrameState": "limnad.timely.frame_state",
     **dict.fromkeys(("KeyedState", "StateError", "TimedBatches"), "limnad.timely.state"),
     **dict.fromkeys(
@@ -56,6 +56,7 @@ __all__ = [
     "TimeError",
     "TimedBatches",
     "Timestamp",
+    "Tls",
     "Vertex",
     "join",
     "less_equal",

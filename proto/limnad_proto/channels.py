@@ -1,8 +1,12 @@
 """How the channels between processes are set up: a part of the contract, because both ends have to agree on pings."""
 
 import os
+from weakref import WeakKeyDictionary
 
 import grpc.aio
+
+from limnad_proto.callers import Callers
+from limnad_proto.tls import Role, channel_credentials, own_tls, server_credentials
 
 _PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
 """URL of a proxy for the links of this process: a drill's, which cuts them."""
@@ -27,21 +31,52 @@ CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to another process of the cluster: the one place where its credentials come from."""
-    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+_KEPT: WeakKeyDictionary[grpc.aio.Server, list[grpc.ServerCredentials]] = WeakKeyDictionary()
 
 
-def make_server() -> grpc.aio.Server:
-    """A server for other processes of the cluster and for clients."""
-    return grpc.aio.server(options=CHANNEL_OPTIONS)
+def open_channel(address: str, role: Role) -> grpc.aio.Channel:
+    """A channel to another process of the cluster: the one place where its credentials come from.
+
+    Args:
+        address: Where it listens.
+        role: What it has to be, and to prove by its certificate if the cluster uses TLS.
+    """
+    tls = own_tls()
+    if tls is None or not tls.covers(role):
+        return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    options = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", tls.name(role))]
+    return grpc.aio.secure_channel(address, channel_credentials(tls), options=options)
 
 
-def listen(server: grpc.aio.Server, host: str, port: int = 0) -> int:
+def make_server(role: Role, *guards: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    """A server for other processes of the cluster.
+
+    Args:
+        role: What this process is to them.
+        guards: What else looks at each call.
+    """
+    tls = own_tls()
+    callers = [Callers(tls)] if tls is not None and tls.covers(role) else []
+    return grpc.aio.server(interceptors=[*callers, *guards], options=CHANNEL_OPTIONS)
+
+
+def listen(server: grpc.aio.Server, role: Role, host: str, port: int = 0) -> int:
     """Has a server listen, and returns the port: the one place where its credentials come from.
 
     Raises:
         RuntimeError: The port is taken.
     """
-    return server.add_insecure_port(f"{host}:{port}")
+    tls = own_tls()
+    if tls is None or not tls.covers(role):
+        return server.add_insecure_port(f"{host}:{port}")
+    return add_secure_port(server, f"{host}:{port}", server_credentials(tls, callers_have_certificates=True))
+
+
+def add_secure_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    """Has a server listen with credentials, which live as long as it does: gRPC itself asks them, and keeps no count.
+
+    Raises:
+        RuntimeError: The port is taken.
+    """
+    _KEPT.setdefault(server, []).append(credentials)
+    return server.add_secure_port(address, credentials)

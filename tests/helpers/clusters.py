@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -29,8 +29,8 @@ def free_addresses(count: int) -> list[str]:
 class Agents:
     """Agents, by index, each of which can be killed and started again."""
 
-    def __init__(self, count: int, *flags: str, folder: Path) -> None:
-        self.addresses = free_addresses(count)
+    def __init__(self, count: int, *flags: str, folder: Path, addresses: Sequence[str] = ()) -> None:
+        self.addresses = list(addresses) or free_addresses(count)
         self.flags = list(flags)
         self._folder = folder
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -39,6 +39,7 @@ class Agents:
         """Starts these agents; nobody waits for anything."""
         for index in indexes:
             own = ["--index", str(index), "--peers", ",".join(self.addresses), "--listen", self.addresses[index]]
+            own += self.own_flags(index)
             with open(self._folder / f"agent-{index}.log", "ab") as log:
                 self.processes[index] = subprocess.Popen(
                     [sys.executable, "-m", "limnad_worker", "serve", *own, "--gather", str(GATHER_S), *self.flags],
@@ -48,6 +49,10 @@ class Agents:
                     env={**os.environ, "LIMNAD_SUPERVISED": "1", "POLARS_MAX_THREADS": "1"},
                 )
         return self
+
+    def own_flags(self, index: int) -> list[str]:
+        """What one of them alone is told besides."""
+        return []
 
     def client(self) -> Client:
         """A client of the leader."""

@@ -168,7 +168,7 @@ def test_requests_that_are_wrong_say_what_to_do(tmp_path: Path) -> None:
 def submit(client: Client, **fields: Any) -> None:
     from limnad.client.translation import translated
 
-    translated(lambda: client._jobs.Submit(jobs_pb2.SubmitRequest(**{"path": "job.py", **fields})))
+    translated(lambda: client._line.jobs.Submit(jobs_pb2.SubmitRequest(**{"path": "job.py", **fields})))
 
 
 def test_the_client_for_event_loops_is_the_same(tmp_path: Path) -> None:

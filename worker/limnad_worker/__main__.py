@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limnad_proto.variables import SECURITY
 from limnad_worker import log_format
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ DEPOSED = 3
 
 def main() -> None:
     """Reads the command line."""
+    # gRPC's C core would log each peer that is not the leader. What matters of it is in our own logs.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if sys.argv[1:2] == ["serve"]:
         sys.exit(_serve(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="limnad_worker", description=__doc__)
@@ -52,6 +55,8 @@ def main() -> None:
 async def _run_alone(arguments: argparse.Namespace) -> int:
     from limnad_worker.agent import Options
 
+    for name in SECURITY:
+        os.environ.pop(name, None)  # They are of a cluster that is spoken to, not of one that lives on loopback.
     workers = arguments.workers
     options = Options(
         slots=workers,
@@ -83,7 +88,11 @@ def _serve(arguments: list[str]) -> int:
 async def _live(options: Options, grace_s: float, announce_fd: int | None = None) -> int:
     from limnad_worker.agent import Agent, CannotServe
 
-    agent = Agent(options)
+    try:
+        agent = Agent(options)
+    except CannotServe as error:
+        _announce(announce_fd, error=str(error))
+        return 1
     stopped, hung_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from limnad_proto.channels import open_channel
+from limnad_proto.tls import Role
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import control_pb2_grpc
 from limnad_worker.archives import fetch
@@ -36,7 +37,7 @@ class Control:
         inbox.run(self._open(address))
 
     async def _open(self, address: str) -> None:
-        self._channel = open_channel(address)
+        self._channel = open_channel(address, Role.LEADER)
         stub: Any = control_pb2_grpc.ControlStub(self._channel)
         call = stub.Attach()
         self._streams = asyncio.gather(self._write(call), self._read(call))

@@ -17,6 +17,7 @@ import grpc
 from limnad.cluster import leader
 from limnad.cluster.effects import COORDINATOR
 from limnad_proto.channels import open_channel
+from limnad_proto.tls import Role
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import coordinator_pb2, coordinator_pb2_grpc
 from limnad_worker.processes import ChildProcess
@@ -67,7 +68,8 @@ class CoordinatorProcess(ChildProcess):
     @classmethod
     async def spawn(cls, host: str) -> Self:
         """Starts one; nothing is assigned to it."""
-        command = [sys.executable, "-m", "limnad_coordinator", "--host", host, "--until-stdin-ends"]
+        # Insecure where the agent is: it has been asked whether it may be.
+        command = [sys.executable, "-m", "limnad_coordinator", "--host", host, "--insecure", "--until-stdin-ends"]
         return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True))
 
     async def assign(self, job: str, generation: int, workers: int) -> leader.Appointed | None:
@@ -82,7 +84,7 @@ class CoordinatorProcess(ChildProcess):
     async def _assign(self, job: str, generation: int, workers: int) -> leader.Appointed:
         assert self._process.stdout is not None
         address = json.loads(await self._process.stdout.readline())["address"]
-        async with open_channel(address) as channel:
+        async with open_channel(address, Role.COORDINATOR) as channel:
             stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
             request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
             return leader.Appointed(address, (await stub.Assign(request)).identity)

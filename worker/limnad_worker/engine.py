@@ -129,7 +129,7 @@ class Engine:
         log_format.about(partial(_log_fields, prepare, None))
         arguments = {argument.name: argument.value for argument in prepare.arguments}
         built = build_job(self._find(prepare), prepare.function, arguments)
-        identity = Identity(prepare.job, prepare.generation, self._worker)
+        identity = Identity(prepare.job, prepare.generation, self._worker, prepare.secret)
         self._server.admit(identity)
         self._control.send(built=describe_flow(built))
         scheduler: Callable[..., Scheduler] = Scheduler

@@ -115,6 +115,7 @@ class Job:
         self.past = None if vault is None else Past(vault, self.view, self.outputs)
         self._asked: list[asyncio.Future[int]] = []
         self._identity = secrets.token_hex(16)
+        self._secret = ""
         self._submitted_s = self._running_s = time.monotonic()
 
     @property
@@ -131,6 +132,7 @@ class Job:
             self.workers = await self._source.gathered()
             self.on_change()
         accumulation = Accumulation(self.request.progress or self._source.progress)
+        self._secret = secrets.token_urlsafe(24)
         run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self.past is None:
             self.generation += 1
@@ -215,6 +217,7 @@ class Job:
             arguments=self.request.arguments,
             workers=self.workers,
             worker=worker,
+            secret=self._secret,
             identity=self._vault.identity if self._vault is not None else self._identity,
             store=self._vault.url if self._vault is not None else "",
             space=self._vault.space if self._vault is not None else "",

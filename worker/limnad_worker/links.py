@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ import grpc
 from limnad.cluster.effects import COORDINATOR, Ack, Data, Progress, flatten, unflatten
 from limnad.cluster.leader import Appointed
 from limnad_proto.channels import listen, make_server, open_channel
+from limnad_proto.tls import Role
 from limnad_proto.v1 import control_pb2
 from limnad_proto.v1 import exchange_pb2 as wire
 from limnad_worker import framing
@@ -33,6 +35,7 @@ class Identity:
     job: str
     generation: int
     worker: int
+    secret: str = field(repr=False)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """As gRPC metadata."""
@@ -40,6 +43,7 @@ class Identity:
             ("limnad-job", self.job),
             ("limnad-generation", str(self.generation)),
             ("limnad-worker", str(self.worker)),
+            ("limnad-secret", self.secret),
         )
 
 
@@ -71,12 +75,12 @@ class Server:
         self._identity: Identity | None = None
         self._closing = False
         self._server = inbox.run(self._make())
-        self.port = listen(self._server, host)
+        self.port = listen(self._server, Role.WORKER, host)
         self.address = f"{host}:{self.port}"
         inbox.run(self._server.start())
 
     async def _make(self) -> grpc.aio.Server:
-        server = make_server()
+        server = make_server(Role.WORKER)
         handlers = {
             "Data": grpc.stream_unary_rpc_method_handler(self._data, None, wire.StreamEnd.SerializeToString),
             "Progress": grpc.stream_unary_rpc_method_handler(
@@ -99,14 +103,18 @@ class Server:
         told = {key: str(value) for key, value in context.invocation_metadata() or ()}
         identity = self._identity
         try:
-            sender = Identity(told["limnad-job"], int(told["limnad-generation"]), int(told["limnad-worker"]))
+            worker, generation = int(told["limnad-worker"]), int(told["limnad-generation"])
+            sender = Identity(told["limnad-job"], generation, worker, told["limnad-secret"])
         except (KeyError, ValueError):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a stream names its job, generation and worker")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a stream has a job, generation, worker, secret")
         if identity is None or (sender.job, sender.generation) != (identity.job, identity.generation):
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"this engine is not of job {sender.job!r}, generation {sender.generation}",
             )
+        # What goes on from here may be unpickled.
+        if not hmac.compare_digest(sender.secret.encode(), identity.secret.encode()):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the secret of that generation is another one")
         return sender.worker
 
     async def _data(self, requests: Any, context: Context) -> wire.StreamEnd:
@@ -143,7 +151,7 @@ class Peer:
         inbox.run(self._open(address, identity))
 
     async def _open(self, address: str, identity: Identity) -> None:
-        self._channel = open_channel(address)
+        self._channel = open_channel(address, Role.WORKER)
         self._writers = [
             asyncio.create_task(self._write("Data", self._data, identity)),
             asyncio.create_task(self._write("Progress", self._progress, identity)),
@@ -198,7 +206,7 @@ class CoordinatorLink:
         inbox.run(self._open(coordinator, identity))
 
     async def _open(self, coordinator: Appointed, identity: Identity) -> None:
-        self._channel = open_channel(coordinator.address)
+        self._channel = open_channel(coordinator.address, Role.COORDINATOR)
         stub: Any = self._channel.stream_stream("/limnad.v1.Coordinator/Accumulate", None, None)
         call = stub(metadata=(*identity.metadata(), ("limnad-coordinator", coordinator.identity)), wait_for_ready=False)
         self._tasks = [asyncio.create_task(self._write(call)), asyncio.create_task(self._read(call))]

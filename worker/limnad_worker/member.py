@@ -7,6 +7,7 @@ engines and begins anew. So a leader may come late, be restarted, or come back a
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -14,9 +15,13 @@ from typing import Any
 import grpc
 
 from limnad_proto.channels import open_channel
+from limnad_proto.tls import Role
+from limnad_proto.tokens import Tokens, as_metadata
 from limnad_proto.v1 import hosts_pb2 as wire
 from limnad_proto.v1 import hosts_pb2_grpc
 from limnad_worker.host import Host
+
+_LOG = logging.getLogger("limnad_worker.member")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 """Between two rounds of the peers; each pause is twice the last one. A leader is back in half a second."""
@@ -35,9 +40,12 @@ class Member(grpc.GenericRpcHandler):
         info: What the leader is told of this agent.
         host: Its host.
         resolve: Where its peers are.
+        tokens: The first one is shown to the leader; None: none is.
     """
 
-    def __init__(self, info: wire.HostInfo, host: Host, resolve: Resolve) -> None:
+    def __init__(self, info: wire.HostInfo, host: Host, resolve: Resolve, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
+        self._why = ""
         self._info = info
         self._host = host
         self._resolve = resolve
@@ -92,15 +100,23 @@ class Member(grpc.GenericRpcHandler):
             try:
                 if await self._serve(peer):
                     return True
+            except grpc.aio.AioRpcError as error:
+                self._not_let_in(peer, error.details() or str(error.code()))
             except (grpc.RpcError, TimeoutError, asyncio.InvalidStateError):
                 continue
         return False
 
+    def _not_let_in(self, peer: str, why: str) -> None:
+        """Says once what is new about it: certificates and tokens are wrong for longer than a leader is away."""
+        if why != self._why:
+            self._why = why
+            _LOG.warning("%s does not let this agent in: %s", peer, why)
+
     async def _serve(self, peer: str) -> bool:
         """Works for a peer as long as it leads; False: it does not."""
-        async with open_channel(peer) as channel:
+        async with open_channel(peer, Role.LEADER) as channel:
             stub: Any = hosts_pb2_grpc.HostsStub(channel)
-            call = stub.Register()
+            call = stub.Register(metadata=as_metadata(self._tokens.first) if self._tokens is not None else None)
             async with asyncio.timeout(WELCOME_S):
                 await call.write(wire.FromHost(info=self._info))
                 first = await call.read()

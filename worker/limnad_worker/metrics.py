@@ -1,7 +1,7 @@
-"""An agent's metrics for Prometheus: made from what it knows at the moment of a scrape, and served over HTTP.
+"""An agent's metrics for Prometheus: made from what it knows at the moment of a scrape.
 
-Nothing is counted here, so nothing is slower for it. The HTTP server is the one of ``prometheus_client``, in threads
-of its own; what it shows is read in the agent's event loop, where all of it belongs.
+Nothing is counted here, so nothing is slower for it. ``prometheus_client`` asks from a thread; what it is told is
+read in the agent's event loop, where all of it belongs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -201,16 +200,3 @@ class AgentMetrics(Collector):
             if ended_s is None or time.monotonic() < ended_s + KEPT_S:
                 tell_job(job, families)
         return list(families)
-
-
-def serve(metrics: AgentMetrics, host: str, port: int) -> str:
-    """Serves metrics, and those of this process, for as long as it lives; the page's address.
-
-    Raises:
-        OSError: The port cannot be had.
-    """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics)
-    ProcessCollector(registry=registry)
-    server, _ = start_http_server(port, host, registry)
-    return f"http://{host}:{server.server_port}/metrics"

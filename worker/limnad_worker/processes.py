@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from limnad.cluster.state_limits import StateLimits
+from limnad_proto.variables import TOKENS
 
 STATE_LIMIT = "LIMNAD_STATE_LIMIT"
 """The variable that tells engines at how many bytes of state a job fails; sources wait from three quarters of it on."""
@@ -96,7 +97,7 @@ class EngineProcess(ChildProcess):
             OSError: The machine has no room for another process.
         """
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in TOKENS},
             **{name: os.environ.get(name, value) for name, value in _MALLOC.items()},
             "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", str(threads)),
             "LIMNAD_ENGINE_TOKEN": token,

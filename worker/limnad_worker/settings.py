@@ -23,6 +23,10 @@ from pydantic_settings import (
 
 from limnad.errors import ClusterError
 from limnad.timely.progress import Accumulation
+from limnad_proto.loopback import is_loopback
+from limnad_proto.tls import DEFAULT_DOMAIN
+from limnad_proto.variables import DATA_PLANE, TLS_CA, TLS_CERT, TLS_DOMAIN, TLS_KEY
+from limnad_worker.admission import MAX_CALLS, MAX_MESSAGE_BYTES
 from limnad_worker.agent import Options
 from limnad_worker.hosts import GATHER_S
 from limnad_worker.processes import STATE_LIMIT
@@ -53,6 +57,27 @@ class Settings(BaseSettings):
         "", description="Instead of --peers: a name with the addresses of all agents, as a headless service has."
     )
     listen: str = Field(f"127.0.0.1:{DEFAULT_PORT}", description="HOST:PORT to serve on; port 0: any.")
+    client_listen: str | None = Field(
+        None,
+        description="HOST:PORT to serve clients on; by default with TLS the port after that of --listen, without TLS "
+        "the same.",
+    )
+    health_listen: str | None = Field(
+        None, description="HOST:PORT to serve health on, alone and in plain text, for probes that speak no TLS."
+    )
+    tls_cert: Path | None = Field(None, description="This agent's certificate (PEM), with its role among the names.")
+    tls_key: Path | None = Field(None, description="Its key.")
+    tls_ca: Path | None = Field(None, description="The authorities that others' certificates are checked against.")
+    tls_domain: str = Field(DEFAULT_DOMAIN, description="What stands behind the role in certificates.")
+    data_plane: Literal["mtls", "plain"] = Field(
+        "mtls", description="`plain`: data and progress between engines go in plain text, though the rest does not."
+    )
+    token_file: Path | None = Field(
+        None, description="The tokens of clients, one a line; by default clients need none."
+    )
+    insecure: bool = Field(False, description="Listen beyond loopback without TLS, without tokens, or without both.")
+    max_message: ByteSize = Field(ByteSize(MAX_MESSAGE_BYTES), gt=0, description="The largest message of a client.")
+    max_calls: int = Field(MAX_CALLS, ge=1, description="How many calls one client may have at once.")
     advertise: str = Field(
         "",
         description="The host by which other agents reach this one; by default the one of --listen, or this machine's.",
@@ -86,6 +111,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
     )
+    metrics_open: bool = Field(
+        False, description="Serve metrics in plain text and without a token, whatever the rest is."
+    )
     ui_address: str | None = Field(
         None, description="HOST:PORT where the leader serves its web page; port 0: any; by default there is none."
     )
@@ -100,7 +128,7 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("listen", "ui_address", mode="after")
+    @field_validator("listen", "client_listen", "health_listen", "ui_address", mode="after")
     @classmethod
     def _has_port(cls, value: str | None) -> str | None:
         host, _, port = (value or "").rpartition(":")
@@ -113,6 +141,27 @@ class Settings(BaseSettings):
         if self.index > 0 and not self.peers and not self.peers_dns:
             raise ValueError(f"agent {self.index} has to find its leader: give it --peers or --peers-dns")
         return self
+
+    @model_validator(mode="after")
+    def _is_closed_to_strangers(self) -> Settings:
+        has_tls = [file is not None for file in (self.tls_cert, self.tls_key, self.tls_ca)]
+        if any(has_tls) and not all(has_tls):
+            raise ValueError("--tls-cert, --tls-key and --tls-ca belong together: give all three, or none")
+        missing = [] if all(has_tls) else ["TLS (--tls-cert, --tls-key and --tls-ca; limnad cluster certs makes them)"]
+        missing += [] if self.token_file is not None else ["tokens (--token-file)"]
+        if missing and not self.insecure and (where := self._beyond_loopback()):
+            raise ValueError(
+                f"this agent would be open to all who reach {where}: give it {' and '.join(missing)}, or say "
+                "--insecure if its network is yours alone"
+            )
+        return self
+
+    def _beyond_loopback(self) -> str:
+        """Where it is to listen for others than this machine; empty: nowhere."""
+        named = {"--listen": self.listen, "--client-listen": self.client_listen, "--ui-address": self.ui_address}
+        hosts = {flag: _split_address(address)[0] for flag, address in named.items() if address}
+        hosts["--advertise"] = self.advertise or hosts["--listen"]  # Engines listen there.
+        return ", ".join(f"{host} ({flag})" for flag, host in hosts.items() if not is_loopback(host))
 
     @classmethod
     def settings_customise_sources(
@@ -128,25 +177,38 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file) if file else None))
 
     def environment(self) -> dict[str, str]:
-        """What engines read from their environment: how they log, and how much state they may hold."""
+        """What this process and its engines read from their environment: of logs, of state, of TLS."""
         told: dict[str, str] = {}
         if self.log_format is not None:
             told |= {"LIMNAD_LOG_FORMAT": self.log_format, "LIMNAD_LOG_LEVEL": self.log_level}
         limit = self.state_limit or (self.memory and self.memory * 3 // 4)
         if limit:
             told[STATE_LIMIT] = str(int(limit))
+        if self.tls_cert is not None:
+            # Absolute: a job may change its folder.
+            files = zip((TLS_CERT, TLS_KEY, TLS_CA), (self.tls_cert, self.tls_key, self.tls_ca), strict=True)
+            told |= {name: str(file.absolute()) for name, file in files if file is not None}
+            told |= {TLS_DOMAIN: self.tls_domain, DATA_PLANE: self.data_plane}
         return told
 
     def options(self) -> Options:
         """What an agent makes of them."""
         host, _, port = self.listen.rpartition(":")
-        ui_host, _, ui_port = (self.ui_address or "").rpartition(":")
+        clients = self.client_listen
+        if clients is None and self.tls_cert is not None:
+            clients = f"{host}:{int(port) + 1 if int(port) else 0}"
         return Options(
             index=self.index,
             peers=self.peers,
             peers_dns=self.peers_dns,
             host=host,
             port=int(port),
+            clients=_split_address(clients) if clients else None,
+            probes=_split_address(self.health_listen) if self.health_listen else None,
+            token_file=self.token_file,
+            insecure=self.insecure,
+            max_message_bytes=self.max_message,
+            max_calls=self.max_calls,
             advertise=self.advertise,
             slots=self.slots,
             memory_bytes=self.memory,
@@ -157,9 +219,19 @@ class Settings(BaseSettings):
             store=self.store,
             cache=self.cache,
             metrics_port=self.metrics_port,
+            metrics_open=self.metrics_open,
             progress=Accumulation(self.progress),
-            ui=(ui_host.strip("[]"), int(ui_port)) if self.ui_address else None,
+            ui=None if self.ui_address is None else _bare(*_split_address(self.ui_address)),
         )
+
+
+def _split_address(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _bare(host: str, port: int) -> tuple[str, int]:
+    return host.strip("[]"), port
 
 
 def load(arguments: Sequence[str]) -> Settings:

@@ -17,6 +17,7 @@ async def open_page(
     *,
     authorised: Callable[[str], bool] | None = None,
     tls: ssl.SSLContext | None = None,
+    exposed: bool = False,
 ) -> Page:
     """Serves a leader's page.
 
@@ -26,12 +27,13 @@ async def open_page(
         port: 0: any.
         authorised: Whether a bearer token is one of the cluster's; None: the cluster has none.
         tls: Serve over TLS.
+        exposed: See `Page`.
 
     Raises:
         ValueError: The interface is not loopback, and there is no token.
         OSError: The port is taken.
     """
-    page = Page(_Shown(leader), authorised)
+    page = Page(_Shown(leader), authorised, exposed=exposed)
     await page.start(host, port, tls)
     return page
 

@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 
 from limnad.cli import options
+from limnad.cli.certificates import DAYS, make_certificates
+from limnad.cli.local_cluster import default_folder, open_client, running
 from limnad.cli.supervisor import ClusterState, holder, lock
 from limnad.cli.tables import show
 from limnad.errors import ClusterError
@@ -26,12 +28,6 @@ app = typer.Typer(help="A cluster on this machine.", no_args_is_help=True)
 
 START_S = 120.0
 """How long a cluster may take until all of its agents are there; it takes two seconds on a quiet machine."""
-
-
-def default_folder() -> Path:
-    """Where a cluster on this machine keeps what it has to remember."""
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "limnad"
 
 
 Folder = Annotated[
@@ -59,30 +55,78 @@ def up(
         bool, typer.Option("--coordinator", help="Gather jobs' progress updates at a coordinator: a process more each.")
     ] = False,
     port: Annotated[int, typer.Option(help="Where the leader listens on loopback; 0: anywhere.")] = 0,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls", help="With certificates and a token of its own, which `limnad submit` and the others find."
+        ),
+    ] = False,
+    data_plane: Annotated[
+        Literal["mtls", "plain"],
+        typer.Option(help="`plain`: with --tls, data between engines go in plain text all the same."),
+    ] = "mtls",
     ui: options.Ui = False,
     ui_port: options.UiPort = None,
     grace: Annotated[float, typer.Option(help="Seconds for last checkpoints when it is taken down.")] = 20.0,
 ) -> None:
     """Start agents on this machine, and keep them alive."""
-    from limnad.client import Client
-
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     held = lock(folder)
     if held is None:
         raise ClusterError(f"there is a cluster in {folder} already: limnad cluster status, or limnad cluster down")
     flags = ["--slots", str(slots), "--grace", str(grace), "--gather", str(START_S)]
-    flags += ["--store", _absolute(store)] if store else []
     flags += ["--memory", memory] if memory else []
     flags += ["--progress", "local+global"] if coordinator else []
     # The page's port, too, is chosen now: a leader that is restarted serves it where it was.
-    addresses = _free_addresses([port, *[0] * (workers - 1), *([ui_port or 0] if ui or ui_port is not None else [])])
-    page = addresses[workers:]
+    wanted = [port, *[0] * (workers - 1), *([0] * workers if tls else [])]
+    addresses = _free_addresses([*wanted, *([ui_port or 0] if ui or ui_port is not None else [])])
+    page = addresses[len(wanted) :]
     flags += ["--ui-address", *page] if page else []
-    state = ClusterState(addresses[:workers], flags, grace, page=f"http://{page[0]}/" if page else "")
+    state = ClusterState(addresses[:workers], flags, grace)
+    if page:
+        state.page = f"{'https' if tls else 'http'}://{page[0]}/"
+    if tls:
+        state.clients, state.tls = addresses[workers : 2 * workers], str((folder / "tls").absolute())
+        flags += ["--data-plane", data_plane]
+        make_certificates(Path(state.tls))
     state.write(folder)
     held.close()
-    environment = dict(os.environ)
-    environment.setdefault("POLARS_MAX_THREADS", str(max(1, len(os.sched_getaffinity(0)) // (workers * slots))))
+    _start_supervisor(folder, _absolute(store) if store else "", workers * slots)
+    try:
+        with open_client(state) as client:
+            agents = client.cluster(wait_s=START_S).agents
+    except ClusterError as error:
+        take_down(folder)
+        raise ClusterError(f"the cluster did not come up ({error}): see {folder}/agent-*.log") from None
+    if len(agents) < workers:
+        take_down(folder)
+        raise ClusterError(f"only {len(agents)} of {workers} agents came up: see {folder}/agent-*.log")
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(f"{workers} agents are up; the leader serves at {state.leader}")
+    if tls:
+        say(f"certificates and the token: {state.tls}")
+    if state.page:
+        say(f"the page: {state.page}")
+
+
+def _start_supervisor(folder: Path, store: str, engines: int) -> None:
+    """Starts what keeps the described cluster alive.
+
+    Args:
+        folder: Where it is described.
+        store: Its store; empty: it has none.
+        engines: How many are to work at once.
+
+    Raises:
+        ClusterError: It did not start.
+    """
+    # What is about another cluster, which is spoken to from here, is not about this one.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LIMNAD_TLS_", "LIMNAD_TOKEN"))
+    }
+    if store:
+        environment["LIMNAD_STORE"] = store  # It may hold a password, which others could read in a flag.
+    environment.setdefault("POLARS_MAX_THREADS", str(max(1, len(os.sched_getaffinity(0)) // engines)))
     with open(folder / "supervisor.log", "ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "limnad.cli.supervisor", str(folder)],
@@ -95,19 +139,6 @@ def up(
     assert supervisor.stdout is not None
     if not supervisor.stdout.readline():
         raise ClusterError(f"the cluster did not start: see {folder / 'supervisor.log'}")
-    try:
-        with Client(state.addresses[0]) as client:
-            agents = client.cluster(wait_s=START_S).agents
-    except ClusterError as error:
-        take_down(folder)
-        raise ClusterError(f"the cluster did not come up ({error}): see {folder}/agent-*.log") from None
-    if len(agents) < workers:
-        take_down(folder)
-        raise ClusterError(f"only {len(agents)} of {workers} agents came up: see {folder}/agent-*.log")
-    say = Console(stderr=True, highlight=False, soft_wrap=True).print
-    say(f"{workers} agents are up; the leader serves at {state.addresses[0]}")
-    if state.page:
-        say(f"the page: {state.page}")
 
 
 @app.command()
@@ -120,20 +151,38 @@ def status(
     ] = None,
 ) -> None:
     """Show the agents of this machine's cluster."""
-    from limnad.client import Client
-
-    state = _running(folder)
-    with Client(state.addresses[0]) as client:
+    state = running(folder)
+    with open_client(state) as client:
         seen = client.cluster(wait)
     pids = dict(zip(state.addresses, state.pids, strict=False))
     rows = [{**asdict(agent), "pid": pids.get(agent.address)} for agent in seen.agents]
     if output == "json":
-        told = {"address": state.addresses[0], "page": state.page or None, "restarts": state.restarts, "agents": rows}
+        told = {"address": state.leader, "page": state.page or None, "restarts": state.restarts, "agents": rows}
         print(json.dumps(told))
     else:
         show(rows)
         if state.page:
             Console(stderr=True, highlight=False, soft_wrap=True).print(f"the page: {state.page}")
+
+
+@app.command()
+def certs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; nobody else may read it.")],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="A name or address by which clients reach the leader; may be repeated."),
+    ] = None,
+    domain: Annotated[str, typer.Option(help="What stands behind the role; as --tls-domain.")] = "limnad.internal",
+    days: Annotated[float, typer.Option(min=0, help="How long the certificates are good.")] = DAYS,
+    new_authority: Annotated[
+        bool, typer.Option("--new-authority", help="Begin with a new authority, and trust the old one on.")
+    ] = False,
+) -> None:
+    """Make, or renew, a development authority with certificates for each role, and a token for clients."""
+    make_certificates(folder, name or (), domain=domain, days=days, new_authority=new_authority)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"{folder}/leader, /worker and /coordinator have tls.crt, tls.key and ca.crt; {folder}/token is for clients"
+    )
 
 
 @app.command()
@@ -153,25 +202,6 @@ def take_down(folder: Path) -> bool:
     assert held is not None
     held.close()
     return True
-
-
-def find_cluster(address: str | None, folder: Path | None = None) -> str:
-    """Where commands that speak to a cluster find it: where they are told, or on this machine.
-
-    Raises:
-        ClusterError: There is none.
-    """
-    return address or _running(folder or Path(os.environ.get("LIMNAD_CLUSTER_FOLDER") or default_folder())).addresses[0]
-
-
-def _running(folder: Path) -> ClusterState:
-    state = ClusterState.read(folder)
-    if holder(folder) is None or state is None:
-        raise ClusterError(
-            f"there is no cluster on this machine (looked in {folder}): start one with limnad cluster up, or say "
-            "--cluster HOST:PORT (LIMNAD_CLUSTER)"
-        )
-    return state
 
 
 def _free_addresses(ports_wanted: Sequence[int]) -> list[str]:

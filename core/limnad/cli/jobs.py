@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from limnad.cli import options
-from limnad.cli.cluster import find_cluster
+from limnad.cli.reach import Reach, reaching
 from limnad.cli.tables import show
 from limnad.errors import ClusterError, JobError, LimnadError
 
@@ -31,22 +31,13 @@ _PANEL = "Jobs of a cluster"
 def _known_jobs(context: typer.Context, incomplete: str) -> list[str]:
     """For completion in a shell: nothing is said if the cluster does not answer."""
     try:
-        with _client(context.params.get("cluster")) as client:
+        with _client(Reach.of(context.params)) as client:
             return [status.job for status in client.jobs() if status.job.startswith(incomplete)]
     except LimnadError:
         return []
 
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.", autocompletion=_known_jobs)]
-Cluster = Annotated[
-    str | None,
-    typer.Option(
-        envvar="LIMNAD_CLUSTER",
-        metavar="HOST:PORT",
-        help="The cluster's leader.",
-        show_default="this machine's cluster",
-    ),
-]
 Output = Annotated[Literal["table", "json"], typer.Option("-o", "--output", help="How to print.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the job has ended; fail if it has failed.")]
 Width = Annotated[
@@ -55,11 +46,12 @@ Width = Annotated[
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def submit(
     target: Annotated[
         str, typer.Argument(metavar="JOB.PY[:FUNCTION]", help="The job file, or an archive of `limnad pack`.")
     ],
-    cluster: Cluster = None,
+    reach: Reach,
     workers: Width = 0,
     arg: options.Arguments = None,
     root: Annotated[
@@ -91,7 +83,7 @@ def submit(
         keep=keep,
         delivery=delivery,
     )
-    with _client(cluster) as client:
+    with _client(reach) as client:
         job = client.submit(
             path,
             function,
@@ -111,9 +103,10 @@ def submit(
 
 
 @app.command(rich_help_panel=_PANEL)
-def jobs(cluster: Cluster = None, output: Output = "table") -> None:
+@reaching
+def jobs(reach: Reach, output: Output = "table") -> None:
     """List the jobs of a cluster, the newest first."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         found = client.jobs()
     if output == "json":
         for status in found:
@@ -123,12 +116,13 @@ def jobs(cluster: Cluster = None, output: Output = "table") -> None:
 
 
 @app.command(rich_help_panel=_PANEL)
-def describe(job: JobName, cluster: Cluster = None, output: Output = "table") -> None:
+@reaching
+def describe(job: JobName, reach: Reach, output: Output = "table") -> None:
     """Show a job: its state, stages, checkpoints, and why it failed if it did."""
     from limnad.cli.report import report_error
     from limnad.cli.view import stage_table
 
-    with _client(cluster) as client:
+    with _client(reach) as client:
         status = client.job(job).status()
     if output == "json":
         print(_json(status))
@@ -150,14 +144,15 @@ def describe(job: JobName, cluster: Cluster = None, output: Output = "table") ->
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def logs(
     job: JobName,
-    cluster: Cluster = None,
+    reach: Reach,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")] = False,
     worker: Annotated[int | None, typer.Option(metavar="N", help="Only of this worker.")] = None,
 ) -> None:
     """Print what a job's workers have printed, also of those that are gone."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         for number, text in client.job(job).logs(follow=follow):
             if worker is None or number == worker:
                 sys.stdout.write(text)
@@ -165,17 +160,19 @@ def logs(
 
 
 @app.command(rich_help_panel=_PANEL)
-def cancel(job: JobName, cluster: Cluster = None) -> None:
+@reaching
+def cancel(job: JobName, reach: Reach) -> None:
     """End a job at once."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         client.job(job).cancel()
     _say(f"{job} was cancelled")
 
 
 @app.command(rich_help_panel=_PANEL)
-def drain(job: JobName, cluster: Cluster = None, wait: Wait = False) -> None:
+@reaching
+def drain(job: JobName, reach: Reach, wait: Wait = False) -> None:
     """Have a job finish: its inputs end where they stand, and there is a last checkpoint."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         found = client.job(job)
         found.drain()
         if wait:
@@ -184,14 +181,15 @@ def drain(job: JobName, cluster: Cluster = None, wait: Wait = False) -> None:
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def checkpoint(
     job: JobName,
-    cluster: Cluster = None,
+    reach: Reach,
     list_: Annotated[bool, typer.Option("--list", help="Make none, show those that there are.")] = False,
     output: Output = "table",
 ) -> None:
     """Make a checkpoint of a job, and print its number when it is durable."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         found = client.job(job)
         if not list_:
             print(found.checkpoint())
@@ -205,40 +203,43 @@ def checkpoint(
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def restore(
     job: JobName,
+    reach: Reach,
     number: Annotated[
         int | None, typer.Argument(metavar="[CHECKPOINT]", help="Its number.", show_default="the newest")
     ] = None,
-    cluster: Cluster = None,
     workers: Annotated[int | None, typer.Option("-w", "--workers", min=1, max=256, metavar="N")] = None,
 ) -> None:
     """Have a job go back to a checkpoint, also one that has ended; checkpoints made since are forgotten."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         client.job(job).restore(number, workers)
     _say(f"{job} runs")
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def scale(
     job: JobName,
     workers: Annotated[int, typer.Argument(metavar="WORKERS", min=1, max=256, help="How many.")],
-    cluster: Cluster = None,
+    reach: Reach,
 ) -> None:
     """Have a job go on with another number of workers, from a new checkpoint."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         client.job(job).rescale(workers)
     _say(f"{job} runs on {workers} workers")
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def push(
     job: JobName,
     into: Annotated[str, typer.Argument(metavar="INPUT", help="The hand-fed input.")],
+    reach: Reach,
     file: Annotated[
         str, typer.Argument(metavar="[FILE]", help="JSON lines, or a .parquet or .csv file; `-`: standard input.")
     ] = "-",
-    cluster: Cluster = None,
     advance_to: Annotated[
         int | None, typer.Option(min=1, metavar="EPOCH", help="Then end all epochs before this one.")
     ] = None,
@@ -249,7 +250,7 @@ def push(
     ] = None,
 ) -> None:
     """Feed rows to a hand-fed input of a job; returns when they are durable, if the job has a store."""
-    with _client(cluster) as client:
+    with _client(reach) as client:
         _push(client.job(job), into, file, advance_to, close, producer)
 
 
@@ -289,10 +290,11 @@ def _batches(file: str) -> Iterator[Any]:
 
 
 @app.command(rich_help_panel=_PANEL)
+@reaching
 def subscribe(
     job: JobName,
+    reach: Reach,
     outputs: Annotated[list[str] | None, typer.Argument(metavar="[OUTPUT]...", help="Which; by default all.")] = None,
-    cluster: Cluster = None,
     from_epoch: Annotated[int, typer.Option("--from", min=0, metavar="EPOCH", help="The first one wanted.")] = 0,
     show_rows: options.Show = 20,
     output: Output = "table",
@@ -301,7 +303,7 @@ def subscribe(
     from limnad.cli.outputs import json_line, print_epoch
 
     console = Console(highlight=False)
-    with _client(cluster) as client:
+    with _client(reach) as client:
         found = client.job(job)
         wanted = list(outputs or [])
         known = _outputs(found)
@@ -356,19 +358,17 @@ def pack(
 
 
 @contextmanager
-def _client(cluster: str | None) -> Iterator[Client]:
-    from limnad.client import Client
+def _client(reach: Reach) -> Iterator[Client]:
     from limnad.client.translation import Unreachable
 
-    address = find_cluster(cluster)
-    try:
-        with Client(address) as client:
+    with reach.open() as client:
+        try:
             yield client
-    except Unreachable as error:
-        raise ClusterError(
-            f"the cluster at {address} does not answer: is it up (limnad cluster status), and is the address right "
-            f"(--cluster HOST:PORT, LIMNAD_CLUSTER)? {error}"
-        ) from None
+        except Unreachable as error:
+            raise ClusterError(
+                f"the cluster at {client.address} does not answer: is it up (limnad cluster status), is the address "
+                f"right (--cluster HOST:PORT, LIMNAD_CLUSTER), and does it speak TLS there (--tls-ca)? {error}"
+            ) from None
 
 
 def _row(status: JobStatus) -> dict[str, Any]:

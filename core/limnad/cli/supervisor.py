@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from limnad.cli.private_files import write_privately
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """Before an agent is started again; each pause is twice the last one."""
 
@@ -40,6 +42,8 @@ class ClusterState:
         pids: Of the agents, by index; 0: it is about to be started.
         restarts: How often agents were started again.
         page: The URL of the leader's web page; empty: it serves none.
+        clients: Where agents serve clients, by index; none: at their addresses.
+        tls: The folder with certificates and the token, as `limnad cluster certs` makes it; empty: no TLS.
     """
 
     addresses: list[str]
@@ -48,6 +52,13 @@ class ClusterState:
     pids: list[int] = field(default_factory=list)
     restarts: int = 0
     page: str = ""
+    clients: list[str] = field(default_factory=list)
+    tls: str = ""
+
+    @property
+    def leader(self) -> str:
+        """Where the leader serves clients."""
+        return (self.clients or self.addresses)[0]
 
     @classmethod
     def read(cls, folder: Path) -> ClusterState | None:
@@ -59,9 +70,7 @@ class ClusterState:
 
     def write(self, folder: Path) -> None:
         """Readers see the old one or the new one."""
-        fresh = folder / "cluster.json.new"
-        fresh.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        fresh.replace(folder / "cluster.json")
+        write_privately(folder / "cluster.json", f"{json.dumps(asdict(self), indent=1)}\n".encode())
 
 
 def lock(folder: Path, *, wait: bool = False) -> IO[str] | None:
@@ -130,6 +139,17 @@ class Supervisor:
         state = self._state
         flags = ["--index", str(index), "--peers", ",".join(state.addresses), "--listen", state.addresses[index]]
         flags += ["--cache", str(self._folder / f"cache-{index}")]
+        if state.tls:
+            own = Path(state.tls) / ("leader" if index == 0 else "worker")
+            flags += ["--client-listen", state.clients[index], "--token-file", str(Path(state.tls) / "token")]
+            flags += [
+                "--tls-cert",
+                f"{own / 'tls.crt'}",
+                "--tls-key",
+                f"{own / 'tls.key'}",
+                "--tls-ca",
+                f"{own / 'ca.crt'}",
+            ]
         with open(self._folder / f"agent-{index}.log", "ab") as log:  # noqa: ASYNC230 - nobody waits for this loop
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "limnad_worker", "serve", *flags, *state.flags),

@@ -6,6 +6,7 @@ part of the library that knows the wire types.
 
 from limnad.client.agents import AgentStatus, ClusterStatus
 from limnad.client.aio import AsyncClient
+from limnad.client.channels import Tls
 from limnad.client.client import Client, Job
 from limnad.client.inputs import Input
 from limnad.client.local import LocalCluster, local
@@ -25,5 +26,6 @@ __all__ = [
     "LocalCluster",
     "RecoveryStatus",
     "StageStatus",
+    "Tls",
     "local",
 ]

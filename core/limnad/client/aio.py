@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ParamSpec, Self, TypeVar
 
 from limnad.client.agents import ClusterStatus
+from limnad.client.channels import Tls
 from limnad.client.client import Client, Job
 from limnad.client.inputs import PATIENCE_S, Input
 from limnad.client.status import CheckpointInfo, JobStatus
@@ -24,9 +25,16 @@ class AsyncClient:
     """See `limnad.Client`: the same methods, to be awaited. What they raise is the same."""
 
     def __init__(
-        self, address: str, token: str | None = None, tls: str | None = None, *, patience_s: float = PATIENCE_S
+        self,
+        address: str,
+        token: str | None = None,
+        tls: str | Tls | None = None,
+        *,
+        token_file: str | None = None,
+        insecure: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._client = Client(address, token, tls, patience_s=patience_s)
+        self._client = Client(address, token, tls, token_file=token_file, insecure=insecure, patience_s=patience_s)
 
     async def submit(self, path: str, function: str = "job", **options: Any) -> AsyncJob:
         """See `Client.submit`."""

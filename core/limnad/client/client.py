@@ -9,12 +9,12 @@ from typing import Any, Self
 
 from limnad.batch import decode
 from limnad.client.agents import ClusterStatus
-from limnad.client.channels import open_channel
+from limnad.client.channels import Line, Tls
 from limnad.client.inputs import PATIENCE_S, Input
 from limnad.client.packing import Packed, pack
 from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, status_of
 from limnad.client.translation import patient_stream, translated, translated_stream
-from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad_proto.v1 import control_pb2, jobs_pb2
 
 PIECE_BYTES = 1 << 20
 """Of an archive, in one message."""
@@ -26,17 +26,30 @@ class Client:
     Args:
         address: ``"HOST:PORT"``.
         token: A bearer token, if the cluster wants one.
-        tls: The certificate authority's file, if the cluster serves TLS.
+        tls: How to speak TLS, or just the file (PEM) of the authorities that the leader is checked against; None: plain
+            text.
+        token_file: Instead of a token: a file whose first one is sent, read again when it changes.
+        insecure: Send a token in plain text to another machine, which is refused else.
         patience_s: How long a leader that was there and is gone is waited for, by whoever watches or subscribes.
+
+    Raises:
+        ClusterError: A file cannot be used, or a token would go in plain text to another machine.
     """
 
     def __init__(
-        self, address: str, token: str | None = None, tls: str | None = None, *, patience_s: float = PATIENCE_S
+        self,
+        address: str,
+        token: str | None = None,
+        tls: str | Tls | None = None,
+        *,
+        token_file: str | None = None,
+        insecure: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.address = address
         self._patience_s = patience_s
-        self._channel = open_channel(address, token, tls)
-        self._jobs = jobs_pb2_grpc.JobServiceStub(self._channel)
+        speaks = Tls(tls) if isinstance(tls, str) else tls
+        self._line = Line(address, token, token_file, speaks, insecure=insecure)
 
     def submit(
         self,
@@ -85,7 +98,7 @@ class Client:
             request_id=request_id or secrets.token_hex(16),
             **(checkpointing or Checkpointing()).fields(),
         )
-        answer = translated(lambda: self._jobs.Submit(request))
+        answer = translated(lambda: self._line.jobs.Submit(request))
         return self._job(answer.job, durable=answer.durable)
 
     def _upload(self, data: bytes) -> str:
@@ -93,10 +106,10 @@ class Client:
             for start in range(0, len(data), PIECE_BYTES):
                 yield jobs_pb2.UploadPiece(data=data[start : start + PIECE_BYTES])
 
-        return translated(lambda: self._jobs.Upload(pieces())).archive
+        return translated(lambda: self._line.jobs.Upload(pieces())).archive
 
     def _job(self, name: str, *, durable: bool) -> Job:
-        return Job(name, self._jobs, durable=durable, patience_s=self._patience_s)
+        return Job(name, self._line, durable=durable, patience_s=self._patience_s)
 
     def job(self, name: str) -> Job:
         """A job that somebody has submitted, by its name.
@@ -105,7 +118,7 @@ class Client:
             JobError: There is no job of that name.
             ClusterError: The leader cannot be reached.
         """
-        view = translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=name)))
+        view = translated(lambda: self._line.jobs.Get(jobs_pb2.GetRequest(job=name)))
         return self._job(name, durable=view.durable)
 
     def jobs(self) -> list[JobStatus]:
@@ -114,7 +127,7 @@ class Client:
         Raises:
             ClusterError: The leader cannot be reached.
         """
-        return list(map(status_of, translated(lambda: self._jobs.List(jobs_pb2.ListRequest())).jobs))
+        return list(map(status_of, translated(lambda: self._line.jobs.List(jobs_pb2.ListRequest())).jobs))
 
     def cluster(self, wait_s: float | None = None) -> ClusterStatus:
         """Who works there.
@@ -126,12 +139,12 @@ class Client:
             ClusterError: The leader cannot be reached.
         """
         request = jobs_pb2.GetClusterRequest(gathered=wait_s is not None)
-        view = translated(lambda: self._jobs.GetCluster(request, timeout=wait_s, wait_for_ready=request.gathered))
+        view = translated(lambda: self._line.jobs.GetCluster(request, timeout=wait_s, wait_for_ready=request.gathered))
         return ClusterStatus.of(view)
 
     def close(self) -> None:
         """Hangs up; jobs go on."""
-        self._channel.close()
+        self._line.close()
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +158,7 @@ class Job:
 
     Args:
         name: Its name at the agent.
-        jobs: The leader.
+        line: To the leader.
         durable: Whether it has a store.
         patience_s: See `Client`.
     """
@@ -153,25 +166,25 @@ class Job:
     def __init__(
         self,
         name: str,
-        jobs: jobs_pb2_grpc.JobServiceStub,
+        line: Line,
         *,
         durable: bool = False,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.name = name
         self._patience_s = patience_s
-        self._jobs = jobs
+        self._line = line
         self._durable = durable
         self._inputs: dict[tuple[str, str | None], Input] = {}
 
     def watch(self) -> Iterator[JobStatus]:
         """The job's status, about four times a second and whenever its state changes, until it has ended."""
         request = jobs_pb2.WatchRequest(job=self.name)
-        yield from map(status_of, self._stream(lambda: self._jobs.Watch(request)))
+        yield from map(status_of, self._stream(lambda: self._line.jobs.Watch(request)))
 
     def status(self) -> JobStatus:
         """The job's status now."""
-        return status_of(translated(lambda: self._jobs.Get(jobs_pb2.GetRequest(job=self.name))))
+        return status_of(translated(lambda: self._line.jobs.Get(jobs_pb2.GetRequest(job=self.name))))
 
     def outputs(self, *names: str, from_epochs: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Any]]:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
@@ -183,7 +196,7 @@ class Job:
 
         def start() -> Any:
             request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=wanted)
-            return self._jobs.Subscribe(request)
+            return self._line.jobs.Subscribe(request)
 
         for output in self._stream(start):
             wanted[output.name] = output.epoch + 1
@@ -217,7 +230,7 @@ class Job:
         """
         if (name, producer) not in self._inputs:
             self._inputs[name, producer] = Input(
-                self.name, name, self._jobs, producer, durable=self._durable, patience_s=self._patience_s
+                self.name, name, self._line, producer, durable=self._durable, patience_s=self._patience_s
             )
         return self._inputs[name, producer]
 
@@ -265,7 +278,7 @@ class Job:
             follow: Go on until the job has ended.
         """
         request = jobs_pb2.LogsRequest(job=self.name, follow=follow)
-        for piece in translated_stream(lambda: self._jobs.Logs(request)):
+        for piece in translated_stream(lambda: self._line.jobs.Logs(request)):
             yield piece.worker, piece.text.decode(errors="replace")
 
     def checkpoint(self) -> int:
@@ -274,7 +287,7 @@ class Job:
         Raises:
             JobError: The job has no store, or has ended.
         """
-        answer = translated(lambda: self._jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
+        answer = translated(lambda: self._line.jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
         return answer.checkpoint
 
     def rescale(self, workers: int) -> None:
@@ -284,15 +297,15 @@ class Job:
             JobError: The job has no store, has ended, or a stage's state cannot be spread over so many.
         """
         request = jobs_pb2.RescaleRequest(job=self.name, workers=workers)
-        translated(lambda: self._jobs.Rescale(request))
+        translated(lambda: self._line.jobs.Rescale(request))
 
     def cancel(self) -> None:
         """Ends the job at once."""
-        translated(lambda: self._jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
+        translated(lambda: self._line.jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
 
     def drain(self) -> None:
         """Has the job's inputs end where they stand, so that it finishes, with a last checkpoint; returns at once."""
-        translated(lambda: self._jobs.Drain(jobs_pb2.DrainRequest(job=self.name)))
+        translated(lambda: self._line.jobs.Drain(jobs_pb2.DrainRequest(job=self.name)))
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """The job's complete checkpoints, the newest first.
@@ -300,7 +313,7 @@ class Job:
         Raises:
             ClusterError: The store cannot be reached.
         """
-        answer = translated(lambda: self._jobs.ListCheckpoints(jobs_pb2.ListCheckpointsRequest(job=self.name)))
+        answer = translated(lambda: self._line.jobs.ListCheckpoints(jobs_pb2.ListCheckpointsRequest(job=self.name)))
         return [
             CheckpointInfo(
                 each.checkpoint,
@@ -324,4 +337,4 @@ class Job:
             JobError: The job has no store, or no such checkpoint.
         """
         request = jobs_pb2.RestoreRequest(job=self.name, checkpoint=checkpoint or 0, workers=workers or 0)
-        translated(lambda: self._jobs.Restore(request))
+        translated(lambda: self._line.jobs.Restore(request))

@@ -10,9 +10,10 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from limnad.batch import encode
+from limnad.client.channels import Line
 from limnad.client.translation import FIRST_WAIT_S, LONGEST_WAIT_S, UnknownJob, Unreachable, translated
 from limnad.errors import ClusterError, JobError
-from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2, jobs_pb2_grpc
+from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Input:
     Args:
         job: The job's name at the agent.
         name: The input's.
-        jobs: The agent.
+        line: To the agent.
         producer: Who feeds it; None: somebody new.
         durable: Whether the job has a store. Without one a push is never sent again: it could be taken twice.
         patience_s: See `PATIENCE_S`.
@@ -43,7 +44,7 @@ class Input:
         self,
         job: str,
         name: str,
-        jobs: jobs_pb2_grpc.JobServiceStub,
+        line: Line,
         producer: str | None = None,
         *,
         durable: bool = False,
@@ -52,7 +53,7 @@ class Input:
         self.producer = secrets.token_hex(8) if producer is None else producer
         self._job = job
         self._name = name
-        self._jobs = jobs
+        self._line = line
         self._durable = durable
         self._patience_s = patience_s
         self._sequence = 0 if producer is None else None
@@ -95,7 +96,7 @@ class Input:
 
     def _learn(self) -> int:
         request = jobs_pb2.LastSequenceRequest(job=self._job, input=self._name, producer=self.producer)
-        self._sequence = self._patiently(lambda: self._jobs.LastSequence(request)).sequence
+        self._sequence = self._patiently(lambda: self._line.jobs.LastSequence(request)).sequence
         self._unsure = None
         return self._sequence
 
@@ -127,7 +128,7 @@ class Input:
     def _send(self, request: jobs_pb2.PushRequest) -> None:
         if self._answers is None:
             self._requests = SimpleQueue()
-            self._answers = self._jobs.Push(iter(self._requests.get, None))
+            self._answers = self._line.jobs.Push(iter(self._requests.get, None))
         self._requests.put(request)
         try:
             next(self._answers)

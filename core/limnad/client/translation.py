@@ -80,7 +80,11 @@ def translate(error: Any) -> Exception:
     """What an error of gRPC means."""
     code, details = error.code(), error.details()
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return Unreachable(f"the agent cannot be reached: {details}")
+        return Unreachable(f"the agent cannot be reached: {details}{_hint(details or '')}")
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return ClusterError(f"the cluster does not let this client in: {details} (--token-file, LIMNAD_TOKEN, token=)")
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return ClusterError(f"the cluster does not let this client in: {details}")
     if code is grpc.StatusCode.ABORTED:
         return ClusterError(details)
     if code is grpc.StatusCode.CANCELLED:
@@ -88,3 +92,14 @@ def translate(error: Any) -> Exception:
     if code is grpc.StatusCode.NOT_FOUND:
         return UnknownJob(details)
     return JobError(details or str(code))
+
+
+def _hint(details: str) -> str:
+    """What to look at when TLS could not be agreed upon."""
+    if "Hostname Verification" in details:
+        return ": its certificate has another name: say which (--tls-name, LIMNAD_TLS_NAME, limnad.Tls(name=))"
+    if "WRONG_VERSION_NUMBER" in details:
+        return ": it speaks no TLS there: leave --tls-ca out, or take its port for clients"
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return ": its certificate is none of this authority's, or has expired (--tls-ca, LIMNAD_TLS_CA, tls=)"
+    return ""

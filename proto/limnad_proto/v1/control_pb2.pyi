@@ -76,7 +76,7 @@ class Hello(_message.Message):
     def __init__(self, token: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "archive", "traceparent", "identity")
+    __slots__ = ("job", "generation", "path", "function", "arguments", "workers", "store", "space", "restore", "worker", "archive", "traceparent", "identity", "secret")
     JOB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Prepare(_message.Message):
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     job: str
     generation: int
     path: str
@@ -103,7 +104,8 @@ class Prepare(_message.Message):
     archive: str
     traceparent: str
     identity: str
-    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., archive: _Optional[str] = ..., traceparent: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
+    secret: str
+    def __init__(self, job: _Optional[str] = ..., generation: _Optional[int] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., store: _Optional[str] = ..., space: _Optional[str] = ..., restore: _Optional[int] = ..., worker: _Optional[int] = ..., archive: _Optional[str] = ..., traceparent: _Optional[str] = ..., identity: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class Argument(_message.Message):
     __slots__ = ("name", "value")

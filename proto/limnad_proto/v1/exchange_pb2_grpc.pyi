@@ -5,7 +5,7 @@ What the engines of one job say to each other. Internal: all engines of a genera
 
 Between each ordered pair of engines there is one Data stream and one Progress stream, opened by the sender. Each is
 FIFO; messages are numbered from 0, so that one that is lost or repeated is noticed. A stream is opened with the
-metadata limnad-job, limnad-generation and limnad-worker; a receiver refuses those of another generation.
+metadata limnad-job, limnad-generation, limnad-worker and limnad-secret; a receiver refuses those of another generation.
 """
 
 from collections import abc as _abc

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import mimetypes
 import ssl
@@ -23,6 +22,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from limnad_proto.loopback import is_loopback
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.page.content import Content, details, summary
 
@@ -85,6 +85,7 @@ class Page:
     Args:
         jobs: Its jobs.
         authorised: Whether a bearer token opens the data; None: no token is asked for, which is for loopback only.
+        exposed: Ask for none beyond loopback either: somebody has said so.
 
     Attributes:
         url: Where it is, once it listens.
@@ -94,8 +95,11 @@ class Page:
         self,
         jobs: Jobs,
         authorised: Callable[[str], bool] | None = None,
+        *,
+        exposed: bool = False,
     ) -> None:
         self._jobs = jobs
+        self._exposed = exposed
         self._authorised = authorised
         self._stopping = asyncio.Event()
         self._readers = 0
@@ -126,7 +130,7 @@ class Page:
             ValueError: The interface is not loopback, and there is no token.
             OSError: The port is taken.
         """
-        if self._authorised is None and not is_loopback(host):
+        if self._authorised is None and not self._exposed and not is_loopback(host):
             raise ValueError(f"the page would be open to all who reach {host}: let it listen on loopback, 127.0.0.1")
         self._host = host
         await self._runner.setup()
@@ -155,6 +159,8 @@ class Page:
         return response
 
     def _admit(self, request: web.Request) -> None:
+        if self._authorised is None and self._exposed:
+            return
         if self._authorised is None:
             # Another site's name may be made to lead here; a browser would let that site's scripts read the answers.
             named = request.url.host or ""
@@ -236,16 +242,6 @@ class Page:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), INTERVAL_S)
             content = self._content(job)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can speak to that interface."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:
