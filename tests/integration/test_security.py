@@ -28,6 +28,7 @@ from limnad.cli.watched import engines_of
 from limnad.client import Checkpointing, Client, Tls
 from limnad_proto.v1 import hosts_pb2, jobs_pb2
 from tests.helpers.clusters import Agents, epochs, processes_with
+from tests.helpers.ports import listening
 from tests.helpers.running import LIMNAD
 from tests.helpers.secured import UNLIMITED, SecuredAgents, channel, said
 from tests.helpers.totals import expected, write_job
@@ -248,7 +249,7 @@ def test_streams_of_engines_are_for_engines_of_that_generation(tmp_path: Path, p
             next(iter(job.outputs()))
             authority = read_pair(agents.folder / "ca.crt", agents.folder / "ca.key")
             worker = "worker.limnad.internal"
-            addresses = [f"127.0.0.1:{port}" for pid in engines_of(agents.processes[0].pid) for port in ports_of(pid)]
+            addresses = [each for pid in engines_of(agents.processes[0].pid) for each in listening(pid)]
             assert addresses
             for address in addresses:
                 line = (
@@ -268,14 +269,6 @@ def test_streams_of_engines_are_for_engines_of_that_generation(tmp_path: Path, p
                 assert (code is UNAVAILABLE) is (plane == "mtls")
             assert job.status().state == "running"
             job.cancel()
-
-
-def ports_of(pid: int) -> list[int]:
-    """Where a process listens."""
-    sockets = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()}
-    tables = [Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
-    lines = [line.split() for table in tables for line in table]
-    return [int(line[1].split(":")[1], 16) for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
 
 
 def test_authorities_and_certificates_change_under_a_job(tmp_path: Path) -> None:

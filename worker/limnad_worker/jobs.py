@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
+from limnad.cluster.placement import MAX_WORKERS
 from limnad.errors import JobError
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from limnad_worker.leading import Leader
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-MAX_WORKERS = 256
-"""As many as there are key groups: another worker would own none."""
 
 WATCH_INTERVAL_S = 0.25
 """How often a watcher is told of a job that runs: as often as a live view is drawn."""

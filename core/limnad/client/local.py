@@ -12,11 +12,8 @@ from typing import IO, Any, Self
 
 from limnad.client.client import Client, Job
 from limnad.client.status import Checkpointing
+from limnad.cluster.placement import MAX_WORKERS
 from limnad.errors import ClusterError, JobError
-
-MAX_WORKERS = 256
-"""As many as there are key groups: another worker would own none."""
-
 
 STOP_S = 3.0
 """How long an agent that is to end may take; one that is stopped itself is killed then."""

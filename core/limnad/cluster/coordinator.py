@@ -23,6 +23,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from limnad.cluster.effects import Progress, is_next
+from limnad.cluster.placement import MAX_WORKERS
 from limnad.timely.antichain import MutableAntichain
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
@@ -77,8 +78,10 @@ class Coordinator:
         """The leader gives it a generation, in the place of the job's older one.
 
         Raises:
-            Refused: It has, or had, that generation or a newer one.
+            Refused: It has, or had, that generation or a newer one; or no job has so many workers.
         """
+        if not 1 <= workers <= MAX_WORKERS:
+            raise Refused(f"a generation has 1 to {MAX_WORKERS} workers, not {workers}")
         before = self._assigned.get(job)
         if before is not None and before.generation >= generation:
             raise Refused(f"generation {before.generation} of {job!r} is assigned to this coordinator already")

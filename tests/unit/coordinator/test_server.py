@@ -128,3 +128,13 @@ def test_a_gap_ends_the_stream() -> None:
         )
 
     served(talk)
+
+
+@pytest.mark.parametrize("workers", [0, 257, (1 << 32) - 1])
+def test_a_generation_has_as_many_workers_as_a_job_may_have(workers: int) -> None:
+    async def talk(stub: Any) -> None:
+        request = coordinator_pb2.AssignRequest(job="job", generation=3, workers=workers)
+        code, why = await refusal(stub.Assign(request, timeout=20))
+        assert (code, "1 to 256 workers" in why) == (grpc.StatusCode.FAILED_PRECONDITION, True)
+
+    served(talk)
