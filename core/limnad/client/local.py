@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
+from limnad.batch import KEY_GROUPS
 from limnad.client.client import Client, Job
 from limnad.client.status import Checkpointing
-from limnad.cluster.placement import MAX_WORKERS
 from limnad.errors import ClusterError, JobError
+
+MAX_WORKERS = KEY_GROUPS
+"""Another worker would own no key."""
 
 STOP_S = 3.0
 """How long an agent that is to end may take; one that is stopped itself is killed then."""
