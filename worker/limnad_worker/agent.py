@@ -79,6 +79,8 @@ class Options:
         metrics_port: Where the leader serves metrics for Prometheus; 0: any; None: nowhere.
         metrics_open: Whether that is in plain text and without a token, whatever the rest is.
         progress: How jobs that do not say it gather their progress updates.
+        coordinator: See `Hosts`.
+        shared_paths: See `Hosts`.
         ui: Interface and port where the leader serves its page; port 0: any; None: nowhere.
     """
 
@@ -106,6 +108,8 @@ class Options:
     metrics_port: int | None = None
     metrics_open: bool = False
     progress: Accumulation = Accumulation.LOCAL
+    coordinator: str = ""
+    shared_paths: bool = False
     ui: tuple[str, int] | None = None
 
 
@@ -193,6 +197,8 @@ class Agent:
             spares=options.spares,
             gather_s=options.gather_s,
             progress=options.progress,
+            coordinator=options.coordinator,
+            shared_paths=options.shared_paths,
         )
         books = Books(options.store, info.uid) if options.store else None
         archives = Archives(self._cache, books)

@@ -31,11 +31,13 @@ class Coordination:
 
     Args:
         host: The interface that coordinators listen on.
+        shared: The address of one that is there already, and serves many jobs; empty: each generation has its own.
         tell_leader: Takes what becomes of the coordinator of the moment.
     """
 
-    def __init__(self, host: str, tell_leader: Callable[[leader.Event], Awaitable[None]]) -> None:
+    def __init__(self, host: str, shared: str, tell_leader: Callable[[leader.Event], Awaitable[None]]) -> None:
         self._host = host
+        self._shared = shared
         self._tell_leader = tell_leader
         self._process: CoordinatorProcess | None = None
         self._wanted: tuple[str, int] | None = None
@@ -43,6 +45,9 @@ class Coordination:
     async def assign(self, job: str, generation: int, workers: int) -> None:
         """Starts a coordinator, assigns the generation to it, and waits for its end."""
         wanted = self._wanted = (job, generation)
+        if self._shared:
+            await self._assign_shared(job, generation, workers)
+            return
         process = await CoordinatorProcess.spawn(self._host)
         if self._wanted != wanted:
             process.kill()
@@ -54,6 +59,18 @@ class Coordination:
         how = await process.wait()
         if process is self._process:
             await self._tell_leader(leader.Exited(COORDINATOR, how))
+
+    async def _assign_shared(self, job: str, generation: int, workers: int) -> None:
+        """Assigns the generation to the one that is there. When that is lost, the engines' streams to it say so."""
+        event: leader.Event
+        try:
+            async with asyncio.timeout(ASSIGN_S):
+                event = leader.Assigned(await appoint(self._shared, job, generation, workers))
+        except (TimeoutError, grpc.RpcError) as error:
+            why = error.details() if isinstance(error, grpc.aio.AioRpcError) else f"no answer in {ASSIGN_S:g} s"
+            event = leader.Exited(COORDINATOR, f"at {self._shared} did not take the job: {why}")
+        if self._wanted == (job, generation):
+            await self._tell_leader(event)
 
     def let_go(self) -> None:
         """Ends the coordinator of the moment; what becomes of it counts for nothing."""
@@ -84,10 +101,19 @@ class CoordinatorProcess(ChildProcess):
     async def _assign(self, job: str, generation: int, workers: int) -> leader.Appointed:
         assert self._process.stdout is not None
         address = json.loads(await self._process.stdout.readline())["address"]
-        async with open_channel(address, Role.COORDINATOR) as channel:
-            stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
-            request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
-            return leader.Appointed(address, (await stub.Assign(request)).identity)
+        return await appoint(address, job, generation, workers)
+
+
+async def appoint(address: str, job: str, generation: int, workers: int) -> leader.Appointed:
+    """Assigns a generation to the coordinator at an address.
+
+    Raises:
+        grpc.RpcError: It does not take it.
+    """
+    async with open_channel(address, Role.COORDINATOR) as channel:
+        stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
+        request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
+        return leader.Appointed(address, (await stub.Assign(request)).identity)
 
 
 def start_message(start: leader.SendStart) -> wire.Start:

@@ -35,6 +35,9 @@ _LOG = logging.getLogger("limnad_worker.hosts")
 LAST_WORDS_S = 1.0
 """How long an engine whose line is gone may take to end by itself."""
 
+MAX_AGENTS = 1 << 16
+"""More than any cluster has."""
+
 GATHER_S = 10.0
 """How long after its own start a leader waits for the agents that are expected before it starts jobs without them: an
 agent is there in a second, a pod in some."""
@@ -116,6 +119,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         spares: How many are kept there beside those that work.
         gather_s: How long to wait for those agents before jobs are started without them.
         progress: How jobs that do not say it gather their progress updates.
+        coordinator: The address of one that all jobs share; empty: each has its own.
+        shared_paths: Whether a job may be named by a path that all agents can read, instead of an archive.
     """
 
     def __init__(
@@ -129,13 +134,18 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         spares: int,
         gather_s: float = GATHER_S,
         progress: Accumulation = Accumulation.LOCAL,
+        coordinator: str = "",
+        shared_paths: bool = False,
     ) -> None:
         self.host = host
         self.progress = progress
+        self.coordinator = coordinator
+        self.shared_paths = shared_paths
         self._build = build
         self._welcome = wire.Welcome(uid=uid)
         self._open = False
         self._expected = expected
+        self._limit = MAX_AGENTS
         self._warm = warm
         self._spares = spares
         self._links: dict[str, HostLink] = {}
@@ -250,6 +260,17 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
                         await self._changed.wait()
         return sum(host.slots for host in self._usable())
 
+    @property
+    def expected(self) -> int:
+        """How many agents there are to be."""
+        return self._expected
+
+    async def resize(self, agents: int) -> None:
+        """Has so many agents be waited for, and takes no engines from those of higher indexes any more."""
+        self._expected = self._limit = agents
+        async with self._changed:
+            self._changed.notify_all()
+
     async def complete(self) -> None:
         """Waits until all expected agents are there, however long that takes."""
         async with self._changed:
@@ -261,7 +282,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         return there >= self._expected or (there > 0 and time.monotonic() >= self._patient_until_s)
 
     def _usable(self) -> list[HostLoad]:
-        return usable([link.load() for link in self._links.values()], self._build)
+        loads = [link.load() for link in self._links.values() if link.info.index < self._limit]
+        return usable(loads, self._build)
 
     async def check(self) -> None:
         """Makes sure that the leader leads still.

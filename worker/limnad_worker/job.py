@@ -35,6 +35,7 @@ from limnad_worker.job_watch import JobWatch
 from limnad_worker.logs import JobLog
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.past import Past
+from limnad_worker.pinning import Pins
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.tracing import JobTrace
 from limnad_worker.vault import Vault
@@ -72,6 +73,7 @@ class Job:
     Attributes:
         workers: How many engines; 0, until it begins: as many as there are slots then.
         log: What they print.
+        pins: Those of its checkpoints that are kept.
         past: What it can go on from; None: it keeps no checkpoints.
         watch: What becomes of it, for those who watch it.
     """
@@ -93,6 +95,8 @@ class Job:
         self.engines: list[Engine] = []
         self.view = jobs_pb2.JobView(
             job=name,
+            owner=request.owner,
+            asked_width=request.workers,
             durable=vault is not None,
             path=request.path,
             function=request.function or "job",
@@ -106,10 +110,11 @@ class Job:
         self.generation = 0
         self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
         self._source = engines
+        self.pins = Pins()
         self._vault = vault
         self._feeder = self._make_feeder(vault)
         self._run = leader.Run(self.workers)
-        self._coordination = Coordination(engines.host, self.tell_leader)
+        self._coordination = Coordination(engines.host, engines.coordinator, self.tell_leader)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self.past = None if vault is None else Past(vault, self.view, self.outputs)
@@ -366,6 +371,7 @@ class Job:
             retained=self._feeder.retained,
             lost=self._lost,
             saw=self.watch.saw,
+            pins=self.pins,
         )
         return Saving(self.request, self.workers, around)
 

@@ -17,6 +17,7 @@ from limnad_worker import steering
 from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
+from limnad_worker.pinning import pin, refuse_if_held, unpin
 
 if TYPE_CHECKING:
     from limnad_worker.job import Job
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL_S = 0.25
 """How often a watcher is told of a job that runs: as often as a live view is drawn."""
+
+OWNER = "limnad-owner"
+"""Of a call's metadata: who calls."""
 
 _LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:")
 
@@ -68,7 +72,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """What is wrong with a request; empty: nothing."""
         if not request.path:
             return "path is empty: name the job file"
-        if not request.archive and not (self._leader.accept_paths and context.peer().startswith(_LOOPBACK)):
+        near = self._leader.accept_paths and context.peer().startswith(_LOOPBACK)
+        if not request.archive and not near and not self._leader.hosts.shared_paths:
             return "a cluster takes a job with its files, as an archive: upload one, as limnad submit does"
         if request.workers > MAX_WORKERS:
             return f"{request.workers} workers are more than the {MAX_WORKERS} that a job can have"
@@ -89,7 +94,10 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:  # noqa: N802
         """See `jobs.proto`."""
-        return jobs_pb2.ListResponse(jobs=[job.snapshot() for job in self._leader.jobs])
+        try:
+            return jobs_pb2.ListResponse(jobs=[job.snapshot() for job in self._leader.listed()])
+        except NotLeading as error:
+            await _abort(context, error)
 
     async def Watch(  # noqa: N802
         self, request: jobs_pb2.WatchRequest, context: Context
@@ -153,7 +161,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
                     leaving=link.leaving,
                 )
                 for link in hosts.links
-            ]
+            ],
+            expected=hosts.expected,
         )
 
     # -- to act --------------------------------------------------------------------------------------------------------
@@ -185,14 +194,14 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:  # noqa: N802
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        job = await self._own_job(request.job, context)
         await job.cancel()
         await self._leader.settle(job)
         return jobs_pb2.CancelResponse()
 
     async def Drain(self, request: jobs_pb2.DrainRequest, context: Context) -> jobs_pb2.DrainResponse:  # noqa: N802
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        job = await self._own_job(request.job, context)
         if not job.state.ended:
             await steering.drain(job)
             await self._leader.settle(job)
@@ -204,6 +213,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         try:
+            refuse_if_held(job)
             return jobs_pb2.CheckpointResponse(checkpoint=await job.checkpoint())
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
@@ -220,7 +230,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     async def Restore(self, request: jobs_pb2.RestoreRequest, context: Context) -> jobs_pb2.RestoreResponse:  # noqa: N802
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        job = await self._own_job(request.job, context)
         if request.workers > MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
@@ -233,13 +243,57 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     async def Rescale(self, request: jobs_pb2.RescaleRequest, context: Context) -> jobs_pb2.RescaleResponse:  # noqa: N802
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        job = await self._own_job(request.job, context)
         if not 1 <= request.workers <= MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
             return jobs_pb2.RescaleResponse(generation=await steering.rescale(job, request.workers))
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+
+    async def Pin(self, request: jobs_pb2.PinRequest, context: Context) -> jobs_pb2.PinResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        try:
+            number = await pin(job, request.name, hold=request.hold)
+        except Refused as error:
+            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+        await self._leader.settle(job)
+        return jobs_pb2.PinResponse(checkpoint=number)
+
+    async def Unpin(self, request: jobs_pb2.UnpinRequest, context: Context) -> jobs_pb2.UnpinResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._job(request.job, context)
+        unpin(job, request.name)
+        await self._leader.settle(job)
+        return jobs_pb2.UnpinResponse()
+
+    async def Delete(self, request: jobs_pb2.DeleteRequest, context: Context) -> jobs_pb2.DeleteResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        job = await self._own_job(request.job, context)
+        try:
+            await self._leader.delete(job)
+        except Refused as error:
+            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+        except StoreError as error:
+            await _abort(context, error)
+        return jobs_pb2.DeleteResponse()
+
+    async def Resize(self, request: jobs_pb2.ResizeRequest, context: Context) -> jobs_pb2.ResizeResponse:  # noqa: N802
+        """See `jobs.proto`."""
+        if not request.agents:
+            await _refuse(context, "a cluster has at least one agent: the leader")
+        await self._leader.hosts.resize(request.agents)
+        return jobs_pb2.ResizeResponse()
+
+    async def _own_job(self, name: str, context: Context) -> Job:
+        """A job that the caller may change: one that nobody owns, or the caller's."""
+        job = await self._job(name, context)
+        owner = job.request.owner
+        if owner and dict(context.invocation_metadata() or ()).get(OWNER) != owner:
+            why = f"the job {name} belongs to {owner}: change that, and the job follows"
+            await _refuse(context, why, grpc.StatusCode.FAILED_PRECONDITION)
+        return job
 
     async def _job(self, name: str, context: Context) -> Job:
         try:

@@ -83,6 +83,7 @@ class Entry:
             submitted_s=job.view.submitted_s,
             draining=job.draining,
             view=job.snapshot().SerializeToString() if job.state.ended else b"",
+            pins=dict(job.pins.named),
         )
 
 
@@ -195,6 +196,8 @@ class Leader:
         else:
             job = Job(record.job, request, self.hosts, None)
         job.view.submitted_s = record.submitted_s
+        job.pins.named.update(record.pins)
+        job.pins.show(job.view)
         self._add(Entry(job, record.number, record.store, record.space, record))
         self._recalling.discard(record.job)
         if record.fate is Fate.LOST:
@@ -237,8 +240,8 @@ class Leader:
         Raises:
             NotLeading: They may be there soon.
         """
-        if self._not_leading:
-            raise NotLeading(self._not_leading)
+        if self._not_leading or self._recalling:
+            raise NotLeading(self._not_leading or "the leader is about to go on with its jobs")
         return self.jobs
 
     def job(self, name: str) -> Job:
@@ -277,12 +280,15 @@ class Leader:
                     raise Refused(f"the request id {request.request_id!r} belongs to another request, of job {known}")
                 return entry.job
             entry = await self._admit(request, traceparent)
+            before = self._entries.get(entry.job.name)
             self._add(entry)
             try:
                 await self._save(entry)
             except StoreError:
                 del self._entries[entry.job.name]
                 self._requests.pop(request.request_id, None)
+                if before is not None:
+                    self._add(before)
                 raise
         self.hosts.keep(entry.job.begin())
         return entry.job
@@ -302,7 +308,8 @@ class Leader:
             name = job_name("" if request.store else request.name, stem, number)
         except ValueError as error:
             raise Refused(str(error)) from None
-        if name in self._entries or name in self._recalling:
+        replaces = request.replace and name in self._entries and self._entries[name].job.state.ended
+        if name in self._recalling or (name in self._entries and not replaces):
             raise Refused(f"there is a job {name!r} already: choose another name, or none")
         store, space = request.store, request.name or stem
         if not store and self._books is not None and not request.ephemeral:
@@ -344,6 +351,19 @@ class Leader:
             raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")
         vault = await asyncio.to_thread(Vault, entry.store, entry.space, job.request.keep or KEEP)
         return await steering.restore(job, checkpoint, workers, vault)
+
+    async def delete(self, job: Job) -> None:
+        """Forgets a job that has ended, and its checkpoints.
+
+        Raises:
+            Refused: It has not ended.
+            StoreError: Its store cannot be reached.
+        """
+        if not job.state.ended:
+            raise Refused(f"the job {job.name} is {job.state.value}: cancel or drain it first")
+        await self.settle(job)
+        async with self._saving:
+            await self._forget(self._entries[job.name])
 
     async def recall_outputs(self, job: Job) -> None:
         """Has a job that ended under another leader give what its last checkpoint has kept of its outputs."""
@@ -409,13 +429,16 @@ class Leader:
         async with self._saving:
             records = [entry.saved for entry in self._entries.values() if entry.saved is not None]
             for record in forgotten(records):
-                entry = self._entries.pop(record.job)
-                self._requests.pop(entry.job.request.request_id, None)
-                if self._books is not None:
-                    await self._books.forget(record)
-                archive = entry.job.request.archive
-                if archive and all(other.job.request.archive != archive for other in self._entries.values()):
-                    await self.archives.forget(archive)
+                await self._forget(self._entries[record.job])
+
+    async def _forget(self, entry: Entry) -> None:
+        request = entry.job.request
+        if self._books is not None and entry.saved is not None:
+            await self._books.forget(entry.saved)
+        self._entries.pop(entry.job.name, None)
+        self._requests.pop(request.request_id, None)
+        if request.archive and all(each.job.request.archive != request.archive for each in self._entries.values()):
+            await self.archives.forget(request.archive)
 
     # -- time, and hosts -----------------------------------------------------------------------------------------------
 
@@ -446,8 +469,9 @@ def _recalled(record: JobRecord, hosts: Hosts) -> Job:
     return job
 
 
-def _save(job: Job) -> Coroutine[Any, Any, None]:
-    return _quietly(job.checkpoint())
+async def _save(job: Job) -> None:
+    if not job.pins.held:  # Else it goes on from the one that holds.
+        await _quietly(job.checkpoint())
 
 
 def _move(job: Job) -> Coroutine[Any, Any, None]:

@@ -22,6 +22,7 @@ from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
 from limnad_worker.outputs import Outputs
+from limnad_worker.pinning import Pins
 from limnad_worker.vault import Vault
 
 
@@ -43,6 +44,7 @@ class Surroundings:
         concluded: To be called when a worker's sinks show all that the last checkpoint covers.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
         saw: To be called with each effect and the view, for metrics.
+        pins: The checkpoints that are kept; while one holds, none is begun.
     """
 
     vault: Vault
@@ -58,6 +60,7 @@ class Surroundings:
     concluded: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
     saw: Callable[[points.Effect, jobs_pb2.JobView], None]
+    pins: Pins
 
 
 class Saving:
@@ -89,8 +92,15 @@ class Saving:
         """The generation has ended: what is under way changes nothing any more."""
         self._closed = True
 
+    @property
+    def idle(self) -> bool:
+        """Whether no checkpoint is being made."""
+        return self._machine.phase is points.Phase.IDLE
+
     async def tick(self) -> None:
         """Time has passed."""
+        if self.idle and self._around.pins.held:
+            return
         if self._concluding:
             if not self._concluded:
                 await self.ask()
@@ -99,6 +109,8 @@ class Saving:
 
     async def ask(self) -> None:
         """Somebody wants a checkpoint."""
+        if self.idle and self._around.pins.held:
+            return  # Asked for again by each tick, or by whoever waits for it when the pin is gone.
         await self._carry_out(self._machine.ask(time.monotonic()))
 
     async def conclude(self) -> None:
@@ -231,7 +243,7 @@ class Saving:
 
     async def _retain(self) -> None:
         try:
-            await self._around.retained(await self._around.vault.retain())
+            await self._around.retained(await self._around.vault.retain(self._around.pins.numbers))
         except (
             StoreError,
             PartError,

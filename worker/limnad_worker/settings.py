@@ -108,6 +108,12 @@ class Settings(BaseSettings):
         description="How jobs that do not say it gather their progress updates: `global` and `local+global` give each "
         "a coordinator, which is one process more.",
     )
+    coordinator: str = Field(
+        "", description="HOST:PORT of a coordinator that all jobs share; by default each job has a process of its own."
+    )
+    shared_paths: bool = Field(
+        False, description="Take jobs by a path that all agents can read, such as a file of their image, too."
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where the leader serves metrics for Prometheus; 0: any port."
     )
@@ -221,6 +227,8 @@ class Settings(BaseSettings):
             metrics_port=self.metrics_port,
             metrics_open=self.metrics_open,
             progress=Accumulation(self.progress),
+            coordinator=self.coordinator,
+            shared_paths=self.shared_paths,
             ui=None if self.ui_address is None else _bare(*_split_address(self.ui_address)),
         )
 

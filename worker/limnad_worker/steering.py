@@ -6,6 +6,7 @@ from limnad_worker import history
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.past import Past
+from limnad_worker.pinning import refuse_if_held
 from limnad_worker.vault import Vault
 
 
@@ -13,10 +14,13 @@ async def rescale(job: Job, workers: int) -> int:
     """Has it go on with another number of workers from a new checkpoint; returns the generation.
 
     Raises:
-        Refused: See `Job.checkpoint`.
+        Refused: See `Job.checkpoint`; or a pin holds.
     """
+    if workers == job.workers:
+        return await _until_running(job)
+    refuse_if_held(job)
     await job.checkpoint()
-    if workers != job.workers:
+    if workers != job.workers:  # Else somebody else has done it meanwhile.
         history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
         job.workers = workers
         job.on_change()
@@ -28,8 +32,9 @@ async def move(job: Job) -> None:
     """Has it go on from a new checkpoint, on the hosts that there are now.
 
     Raises:
-        Refused: See `Job.checkpoint`.
+        Refused: See `Job.checkpoint`; or a pin holds.
     """
+    refuse_if_held(job)
     await job.checkpoint()
     if not job.state.ended:
         history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
@@ -54,8 +59,9 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
         vault: The store, opened anew, which is the job's own from now on if that has ended.
 
     Raises:
-        Refused: There is no such checkpoint.
+        Refused: There is no such checkpoint; or a pin holds.
     """
+    refuse_if_held(job)
     numbers = await vault.numbers()
     number = number or max(numbers, default=0)
     if number not in numbers:

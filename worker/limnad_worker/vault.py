@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -152,9 +152,9 @@ class Vault:
         """How long each request to the store's server took."""
         return self._store.requests
 
-    async def retain(self) -> tuple[int, ...]:
-        """Deletes what only older checkpoints needed; those that are left."""
-        return await self._call(lambda: retain(self._checkpoints, keep=self.keep).kept)
+    async def retain(self, pinned: Collection[int]) -> tuple[int, ...]:
+        """Deletes what only older checkpoints needed that are not pinned; those that are left."""
+        return await self._call(lambda: retain(self._checkpoints, keep=self.keep, pinned=pinned).kept)
 
     async def abandon(self, number: int) -> None:
         """Gives up a checkpoint that is being written."""

@@ -35,9 +35,11 @@ class ClusterStatus:
 
     Attributes:
         agents: Those that have registered, by index.
+        expected: How many there are to be.
     """
 
     agents: list[AgentStatus]
+    expected: int = 0
 
     @classmethod
     def of(cls, view: jobs_pb2.ClusterView) -> Self:
@@ -46,5 +48,6 @@ class ClusterStatus:
             [
                 AgentStatus(agent.index, agent.address, agent.slots, agent.busy, agent.build, agent.leaving)
                 for agent in view.agents
-            ]
+            ],
+            view.expected,
         )

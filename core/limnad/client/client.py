@@ -16,6 +16,12 @@ from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, statu
 from limnad.client.translation import patient_stream, translated, translated_stream
 from limnad_proto.v1 import control_pb2, jobs_pb2
 
+OWNER = "limnad-owner"
+"""Of a call's metadata: who calls."""
+
+CALL_S = 10.0
+"""How long what is answered at once may take."""
+
 PIECE_BYTES = 1 << 20
 """Of an archive, in one message."""
 
@@ -31,6 +37,7 @@ class Client:
         token_file: Instead of a token: a file whose first one is sent, read again when it changes.
         insecure: Send a token in plain text to another machine, which is refused else.
         patience_s: How long a leader that was there and is gone is waited for, by whoever watches or subscribes.
+        owner: Whose jobs are submitted and changed here: a job that has an owner is changed by that one only.
 
     Raises:
         ClusterError: A file cannot be used, or a token would go in plain text to another machine.
@@ -45,8 +52,10 @@ class Client:
         token_file: str | None = None,
         insecure: bool = False,
         patience_s: float = PATIENCE_S,
+        owner: str = "",
     ) -> None:
         self.address = address
+        self._owner = owner
         self._patience_s = patience_s
         speaks = Tls(tls) if isinstance(tls, str) else tls
         self._line = Line(address, token, token_file, speaks, insecure=insecure)
@@ -63,6 +72,7 @@ class Client:
         root: str | None = None,
         upload: bool = True,
         ephemeral: bool = False,
+        replace: bool = False,
         request_id: str | None = None,
     ) -> Job:
         """Starts a job.
@@ -80,6 +90,7 @@ class Client:
             upload: Send the job's files along. Without, all workers must be able to read the path, which only a
                 `LocalCluster` believes.
             ephemeral: Keep no checkpoints, although the cluster has a store.
+            replace: Take the place of a job of the same name, which has ended; see `Checkpointing.resume`.
             request_id: A text of the caller's own: a request that is made again under it starts no second job.
 
         Raises:
@@ -95,6 +106,8 @@ class Client:
             workers=workers,
             progress=progress,
             ephemeral=ephemeral,
+            replace=replace,
+            owner=self._owner,
             request_id=request_id or secrets.token_hex(16),
             **(checkpointing or Checkpointing()).fields(),
         )
@@ -109,7 +122,7 @@ class Client:
         return translated(lambda: self._line.jobs.Upload(pieces())).archive
 
     def _job(self, name: str, *, durable: bool) -> Job:
-        return Job(name, self._line, durable=durable, patience_s=self._patience_s)
+        return Job(name, self._line, durable=durable, patience_s=self._patience_s, owner=self._owner)
 
     def job(self, name: str) -> Job:
         """A job that somebody has submitted, by its name.
@@ -142,6 +155,14 @@ class Client:
         view = translated(lambda: self._line.jobs.GetCluster(request, timeout=wait_s, wait_for_ready=request.gathered))
         return ClusterStatus.of(view)
 
+    def resize(self, agents: int) -> None:
+        """Says how many agents the cluster is to have: so many are waited for, and others get no work any more.
+
+        Raises:
+            ClusterError: The leader cannot be reached.
+        """
+        translated(lambda: self._line.jobs.Resize(jobs_pb2.ResizeRequest(agents=agents), timeout=CALL_S))
+
     def close(self) -> None:
         """Hangs up; jobs go on."""
         self._line.close()
@@ -161,6 +182,7 @@ class Job:
         line: To the leader.
         durable: Whether it has a store.
         patience_s: See `Client`.
+        owner: See `Client`.
     """
 
     def __init__(
@@ -170,8 +192,10 @@ class Job:
         *,
         durable: bool = False,
         patience_s: float = PATIENCE_S,
+        owner: str = "",
     ) -> None:
         self.name = name
+        self._as_owner: tuple[tuple[str, str], ...] = ((OWNER, owner),) if owner else ()
         self._patience_s = patience_s
         self._line = line
         self._durable = durable
@@ -294,18 +318,43 @@ class Job:
         """Goes on with another number of workers, from a new checkpoint; returns when they run.
 
         Raises:
-            JobError: The job has no store, has ended, or a stage's state cannot be spread over so many.
+            JobError: The job has no store, has ended, has an owner, or a stage's state cannot be spread over so many.
         """
         request = jobs_pb2.RescaleRequest(job=self.name, workers=workers)
-        translated(lambda: self._line.jobs.Rescale(request))
+        translated(lambda: self._line.jobs.Rescale(request, metadata=self._as_owner))
 
     def cancel(self) -> None:
         """Ends the job at once."""
-        translated(lambda: self._line.jobs.Cancel(jobs_pb2.CancelRequest(job=self.name)))
+        translated(lambda: self._line.jobs.Cancel(jobs_pb2.CancelRequest(job=self.name), metadata=self._as_owner))
 
     def drain(self) -> None:
         """Has the job's inputs end where they stand, so that it finishes, with a last checkpoint; returns at once."""
-        translated(lambda: self._line.jobs.Drain(jobs_pb2.DrainRequest(job=self.name)))
+        translated(lambda: self._line.jobs.Drain(jobs_pb2.DrainRequest(job=self.name), metadata=self._as_owner))
+
+    def pin(self, name: str, *, hold: bool = False) -> int:
+        """Makes a checkpoint that is kept until it is unpinned; returns its number when it is durable.
+
+        Args:
+            name: By which it is unpinned; asked for again by the same name, it is the same one.
+            hold: Make no other one until it is unpinned: output that waits for a checkpoint is held back.
+
+        Raises:
+            JobError: The job has no store, has ended, or is held already.
+        """
+        request = jobs_pb2.PinRequest(job=self.name, name=name, hold=hold)
+        return translated(lambda: self._line.jobs.Pin(request)).checkpoint
+
+    def unpin(self, name: str) -> None:
+        """Lets go of a pinned checkpoint; one that is not there is no error."""
+        translated(lambda: self._line.jobs.Unpin(jobs_pb2.UnpinRequest(job=self.name, name=name)))
+
+    def delete(self) -> None:
+        """Forgets the job, which has ended, and its checkpoints.
+
+        Raises:
+            JobError: It has not ended, or has another owner.
+        """
+        translated(lambda: self._line.jobs.Delete(jobs_pb2.DeleteRequest(job=self.name), metadata=self._as_owner))
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """The job's complete checkpoints, the newest first.
@@ -337,4 +386,4 @@ class Job:
             JobError: The job has no store, or no such checkpoint.
         """
         request = jobs_pb2.RestoreRequest(job=self.name, checkpoint=checkpoint or 0, workers=workers or 0)
-        translated(lambda: self._line.jobs.Restore(request))
+        translated(lambda: self._line.jobs.Restore(request, metadata=self._as_owner))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -121,6 +121,8 @@ class RecoveryStatus:
         stored_bytes: What all workers stored for it.
         phases: How long each phase of it took; None: there is none.
         waiting: What waits for the store, and why; empty: nothing.
+        checkpoint_s: When the newest durable one was made: Unix time; None: that is not known.
+        dropping: Whether the last one was given up.
     """
 
     generation: int
@@ -135,6 +137,8 @@ class RecoveryStatus:
     stored_bytes: int
     phases: CheckpointPhases | None
     waiting: str = ""
+    checkpoint_s: float | None = None
+    dropping: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,11 @@ class JobStatus:
         submitted_s: When it was submitted: Unix time, in seconds.
         ended_s: When it ended; None: it has not.
         draining: Whether its inputs have been told to end.
+        durable: Whether it keeps checkpoints.
+        owner: Whose it is, such as an object of Kubernetes; empty: nobody's.
+        pins: By name, the checkpoints that are kept.
+        held: Whether one of them is the only one that there is to be.
+        asked_width: With how many workers it was submitted; 0: as many as there are.
     """
 
     state: str
@@ -188,6 +197,11 @@ class JobStatus:
     submitted_s: float = 0.0
     ended_s: float | None = None
     draining: bool = False
+    durable: bool = False
+    owner: str = ""
+    pins: Mapping[str, int] = field(default_factory=dict)
+    held: bool = False
+    asked_width: int = 0
 
     @property
     def ended(self) -> bool:
@@ -274,6 +288,8 @@ def status_of(view: jobs_pb2.JobView) -> JobStatus:
             stored_bytes=sum(told.stored_bytes for told in view.checkpoint_phases),
             phases=_phases(view.checkpoint_phases),
             waiting=view.waiting,
+            checkpoint_s=next((each.at_s for each in reversed(view.checkpoint_history) if not each.dropped), None),
+            dropping=bool(view.checkpoint_history and view.checkpoint_history[-1].dropped),
         ),
         failure=failure,
         job=view.job,
@@ -282,6 +298,11 @@ def status_of(view: jobs_pb2.JobView) -> JobStatus:
         submitted_s=view.submitted_s,
         ended_s=view.ended_s or None,
         draining=view.draining,
+        durable=view.durable,
+        owner=view.owner,
+        pins={pin.name: pin.checkpoint for pin in view.pins},
+        held=any(pin.hold for pin in view.pins),
+        asked_width=view.asked_width,
     )
 
 

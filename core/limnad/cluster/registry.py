@@ -71,6 +71,18 @@ class Fate(Enum):
     LOST = "lost"
 
 
+class Pin(msgspec.Struct, frozen=True, array_like=True):
+    """A checkpoint that is kept until it is unpinned.
+
+    Attributes:
+        checkpoint: Its number.
+        hold: Whether no other one is made meanwhile.
+    """
+
+    checkpoint: int
+    hold: bool = False
+
+
 class JobRecord(msgspec.Struct, frozen=True):
     """A job.
 
@@ -85,6 +97,7 @@ class JobRecord(msgspec.Struct, frozen=True):
         submitted_s: When it was submitted: Unix time, in seconds.
         draining: Whether its inputs are to end.
         view: How it ended, as a serialised `JobView`; empty: it has not.
+        pins: By name, the checkpoints that are kept.
     """
 
     term: int
@@ -97,6 +110,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     submitted_s: float = 0.0
     draining: bool = False
     view: bytes = b""
+    pins: dict[str, Pin] = {}
 
     @property
     def fate(self) -> Fate:

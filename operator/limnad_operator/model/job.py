@@ -182,6 +182,7 @@ class JobStatus(Model):
     checkpoint_time: str | None = Field(
         None, description="When that was made.", json_schema_extra={"format": "date-time"}
     )
+    refused: int = Field(0, description="Generation of the spec of which the leader refused something.")
     started: float = Field(0.0, description="When the step of a suspension, an upgrade or a deletion began.")
     ended: float | None = Field(None, description="When it ended, in seconds since 1970.")
     error: str = Field("", description="Why it failed.")

@@ -26,7 +26,7 @@ JOB_STATE_CANCELLED: JobState
 JOB_STATE_RECOVERING: JobState
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("path", "function", "arguments", "workers", "progress", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery", "archive", "request_id", "ephemeral")
+    __slots__ = ("path", "function", "arguments", "workers", "progress", "store", "name", "checkpoint_interval_s", "checkpoint_epochs", "checkpoint_timeout_s", "keep", "resume", "max_restarts", "restart_window_s", "delivery", "archive", "request_id", "ephemeral", "owner", "replace")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class SubmitRequest(_message.Message):
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
     path: str
     function: str
     arguments: _containers.RepeatedCompositeFieldContainer[_control_pb2.Argument]
@@ -63,7 +65,9 @@ class SubmitRequest(_message.Message):
     archive: str
     request_id: str
     ephemeral: bool
-    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., progress: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ..., archive: _Optional[str] = ..., request_id: _Optional[str] = ..., ephemeral: _Optional[bool] = ...) -> None: ...
+    owner: str
+    replace: bool
+    def __init__(self, path: _Optional[str] = ..., function: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[_control_pb2.Argument, _Mapping]]] = ..., workers: _Optional[int] = ..., progress: _Optional[str] = ..., store: _Optional[str] = ..., name: _Optional[str] = ..., checkpoint_interval_s: _Optional[float] = ..., checkpoint_epochs: _Optional[int] = ..., checkpoint_timeout_s: _Optional[float] = ..., keep: _Optional[int] = ..., resume: _Optional[bool] = ..., max_restarts: _Optional[int] = ..., restart_window_s: _Optional[float] = ..., delivery: _Optional[str] = ..., archive: _Optional[str] = ..., request_id: _Optional[str] = ..., ephemeral: _Optional[bool] = ..., owner: _Optional[str] = ..., replace: _Optional[bool] = ...) -> None: ...
 
 class UploadPiece(_message.Message):
     __slots__ = ("data",)
@@ -162,7 +166,7 @@ class WatchRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history")
+    __slots__ = ("job", "state", "failure", "failed_worker", "stages", "inputs", "outputs", "workers", "running_us", "starting_us", "probes", "generation", "restarts", "last_fault", "checkpoint", "checkpoints_committed", "checkpoints_dropped", "last_drop", "checkpoint_phases", "submitted_s", "ended_s", "path", "function", "width", "draining", "waiting", "durable", "edges", "loops", "checkpoint_history", "restart_history", "owner", "pins", "asked_width")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +198,9 @@ class JobView(_message.Message):
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     RESTART_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    PINS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_WIDTH_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: JobState
     failure: _control_pb2.Failed
@@ -225,7 +232,20 @@ class JobView(_message.Message):
     loops: _containers.RepeatedCompositeFieldContainer[_control_pb2.LoopInfo]
     checkpoint_history: _containers.RepeatedCompositeFieldContainer[CheckpointOutcome]
     restart_history: _containers.RepeatedCompositeFieldContainer[RestartInfo]
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointOutcome, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ...) -> None: ...
+    owner: str
+    pins: _containers.RepeatedCompositeFieldContainer[PinInfo]
+    asked_width: int
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., failure: _Optional[_Union[_control_pb2.Failed, _Mapping]] = ..., failed_worker: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[_control_pb2.StageInfo, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_control_pb2.OutputInfo, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_control_pb2.Status, _Mapping]]] = ..., running_us: _Optional[int] = ..., starting_us: _Optional[int] = ..., probes: _Optional[_Iterable[str]] = ..., generation: _Optional[int] = ..., restarts: _Optional[int] = ..., last_fault: _Optional[str] = ..., checkpoint: _Optional[int] = ..., checkpoints_committed: _Optional[int] = ..., checkpoints_dropped: _Optional[int] = ..., last_drop: _Optional[str] = ..., checkpoint_phases: _Optional[_Iterable[_Union[_control_pb2.CheckpointPhases, _Mapping]]] = ..., submitted_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., path: _Optional[str] = ..., function: _Optional[str] = ..., width: _Optional[int] = ..., draining: _Optional[bool] = ..., waiting: _Optional[str] = ..., durable: _Optional[bool] = ..., edges: _Optional[_Iterable[_Union[_control_pb2.Edge, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[_control_pb2.LoopInfo, _Mapping]]] = ..., checkpoint_history: _Optional[_Iterable[_Union[CheckpointOutcome, _Mapping]]] = ..., restart_history: _Optional[_Iterable[_Union[RestartInfo, _Mapping]]] = ..., owner: _Optional[str] = ..., pins: _Optional[_Iterable[_Union[PinInfo, _Mapping]]] = ..., asked_width: _Optional[int] = ...) -> None: ...
+
+class PinInfo(_message.Message):
+    __slots__ = ("name", "checkpoint", "hold")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    checkpoint: int
+    hold: bool
+    def __init__(self, name: _Optional[str] = ..., checkpoint: _Optional[int] = ..., hold: _Optional[bool] = ...) -> None: ...
 
 class CheckpointOutcome(_message.Message):
     __slots__ = ("checkpoint", "at_s", "generation", "halted_us", "stored_us", "stored_bytes", "dropped")
@@ -344,6 +364,54 @@ class RescaleResponse(_message.Message):
     generation: int
     def __init__(self, generation: _Optional[int] = ...) -> None: ...
 
+class PinRequest(_message.Message):
+    __slots__ = ("job", "name", "hold")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    name: str
+    hold: bool
+    def __init__(self, job: _Optional[str] = ..., name: _Optional[str] = ..., hold: _Optional[bool] = ...) -> None: ...
+
+class PinResponse(_message.Message):
+    __slots__ = ("checkpoint",)
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    def __init__(self, checkpoint: _Optional[int] = ...) -> None: ...
+
+class UnpinRequest(_message.Message):
+    __slots__ = ("job", "name")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    name: str
+    def __init__(self, job: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class UnpinResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ResizeRequest(_message.Message):
+    __slots__ = ("agents",)
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    agents: int
+    def __init__(self, agents: _Optional[int] = ...) -> None: ...
+
+class ResizeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class LogsRequest(_message.Message):
     __slots__ = ("job", "follow")
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -369,10 +437,12 @@ class GetClusterRequest(_message.Message):
     def __init__(self, gathered: _Optional[bool] = ...) -> None: ...
 
 class ClusterView(_message.Message):
-    __slots__ = ("agents",)
+    __slots__ = ("agents", "expected")
     AGENTS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
     agents: _containers.RepeatedCompositeFieldContainer[AgentView]
-    def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ...) -> None: ...
+    expected: int
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ..., expected: _Optional[int] = ...) -> None: ...
 
 class AgentView(_message.Message):
     __slots__ = ("index", "address", "slots", "busy", "build", "leaving")

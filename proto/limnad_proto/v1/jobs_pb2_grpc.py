@@ -115,6 +115,26 @@ class JobServiceStub:
                 request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.SerializeToString,
                 response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.FromString,
                 _registered_method=True)
+        self.Pin = channel.unary_unary(
+                '/limnad.v1.JobService/Pin',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.PinRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.PinResponse.FromString,
+                _registered_method=True)
+        self.Unpin = channel.unary_unary(
+                '/limnad.v1.JobService/Unpin',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.UnpinRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.UnpinResponse.FromString,
+                _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/limnad.v1.JobService/Delete',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.DeleteRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.DeleteResponse.FromString,
+                _registered_method=True)
+        self.Resize = channel.unary_unary(
+                '/limnad.v1.JobService/Resize',
+                request_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ResizeRequest.SerializeToString,
+                response_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ResizeResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -235,6 +255,36 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pin(self, request, context):
+        """Makes a checkpoint that is kept until it is unpinned; answered when it is durable. The same name again is answered
+        with the same checkpoint. FAILED_PRECONDITION without a store, or when the job has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unpin(self, request, context):
+        """Lets go of a pin. One that is not there is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Forgets a job that has ended, with its checkpoints and logs. FAILED_PRECONDITION when it has not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resize(self, request, context):
+        """Says how many agents the cluster is to have: so many are waited for, and others get no more engines. Their jobs stay
+        until they are rescaled or the agents leave.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -317,6 +367,26 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Rescale,
                     request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.FromString,
                     response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.SerializeToString,
+            ),
+            'Pin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pin,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.PinRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.PinResponse.SerializeToString,
+            ),
+            'Unpin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unpin,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.UnpinRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.UnpinResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.DeleteRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.DeleteResponse.SerializeToString,
+            ),
+            'Resize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resize,
+                    request_deserializer=limnad__proto_dot_v1_dot_jobs__pb2.ResizeRequest.FromString,
+                    response_serializer=limnad__proto_dot_v1_dot_jobs__pb2.ResizeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -751,6 +821,114 @@ class JobService:
             '/limnad.v1.JobService/Rescale',
             limnad__proto_dot_v1_dot_jobs__pb2.RescaleRequest.SerializeToString,
             limnad__proto_dot_v1_dot_jobs__pb2.RescaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Pin',
+            limnad__proto_dot_v1_dot_jobs__pb2.PinRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.PinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unpin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Unpin',
+            limnad__proto_dot_v1_dot_jobs__pb2.UnpinRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.UnpinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Delete',
+            limnad__proto_dot_v1_dot_jobs__pb2.DeleteRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.DeleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/limnad.v1.JobService/Resize',
+            limnad__proto_dot_v1_dot_jobs__pb2.ResizeRequest.SerializeToString,
+            limnad__proto_dot_v1_dot_jobs__pb2.ResizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,18 @@ class JobServiceStub:
     """Who works here."""
     Rescale: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
+    Pin: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.PinRequest, _jobs_pb2.PinResponse]
+    """Makes a checkpoint that is kept until it is unpinned; answered when it is durable. The same name again is answered
+    with the same checkpoint. FAILED_PRECONDITION without a store, or when the job has ended.
+    """
+    Unpin: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.UnpinRequest, _jobs_pb2.UnpinResponse]
+    """Lets go of a pin. One that is not there is no error."""
+    Delete: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DeleteRequest, _jobs_pb2.DeleteResponse]
+    """Forgets a job that has ended, with its checkpoints and logs. FAILED_PRECONDITION when it has not."""
+    Resize: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ResizeRequest, _jobs_pb2.ResizeResponse]
+    """Says how many agents the cluster is to have: so many are waited for, and others get no more engines. Their jobs stay
+    until they are rescaled or the agents leave.
+    """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -112,6 +124,18 @@ class JobServiceAsyncStub(JobServiceStub):
     """Who works here."""
     Rescale: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RescaleRequest, _jobs_pb2.RescaleResponse]  # type: ignore[assignment]
     """Goes on with another number of workers, after a checkpoint; answered when they run."""
+    Pin: _aio.UnaryUnaryMultiCallable[_jobs_pb2.PinRequest, _jobs_pb2.PinResponse]  # type: ignore[assignment]
+    """Makes a checkpoint that is kept until it is unpinned; answered when it is durable. The same name again is answered
+    with the same checkpoint. FAILED_PRECONDITION without a store, or when the job has ended.
+    """
+    Unpin: _aio.UnaryUnaryMultiCallable[_jobs_pb2.UnpinRequest, _jobs_pb2.UnpinResponse]  # type: ignore[assignment]
+    """Lets go of a pin. One that is not there is no error."""
+    Delete: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DeleteRequest, _jobs_pb2.DeleteResponse]  # type: ignore[assignment]
+    """Forgets a job that has ended, with its checkpoints and logs. FAILED_PRECONDITION when it has not."""
+    Resize: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ResizeRequest, _jobs_pb2.ResizeResponse]  # type: ignore[assignment]
+    """Says how many agents the cluster is to have: so many are waited for, and others get no more engines. Their jobs stay
+    until they are rescaled or the agents leave.
+    """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -247,5 +271,41 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.RescaleResponse, _abc.Awaitable[_jobs_pb2.RescaleResponse]]:
         """Goes on with another number of workers, after a checkpoint; answered when they run."""
+
+    @_abc_1.abstractmethod
+    def Pin(
+        self,
+        request: _jobs_pb2.PinRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.PinResponse, _abc.Awaitable[_jobs_pb2.PinResponse]]:
+        """Makes a checkpoint that is kept until it is unpinned; answered when it is durable. The same name again is answered
+        with the same checkpoint. FAILED_PRECONDITION without a store, or when the job has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def Unpin(
+        self,
+        request: _jobs_pb2.UnpinRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.UnpinResponse, _abc.Awaitable[_jobs_pb2.UnpinResponse]]:
+        """Lets go of a pin. One that is not there is no error."""
+
+    @_abc_1.abstractmethod
+    def Delete(
+        self,
+        request: _jobs_pb2.DeleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.DeleteResponse, _abc.Awaitable[_jobs_pb2.DeleteResponse]]:
+        """Forgets a job that has ended, with its checkpoints and logs. FAILED_PRECONDITION when it has not."""
+
+    @_abc_1.abstractmethod
+    def Resize(
+        self,
+        request: _jobs_pb2.ResizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ResizeResponse, _abc.Awaitable[_jobs_pb2.ResizeResponse]]:
+        """Says how many agents the cluster is to have: so many are waited for, and others get no more engines. Their jobs stay
+        until they are rescaled or the agents leave.
+        """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,6 +30,11 @@ def summary(view: jobs_pb2.JobView) -> Content:
         "submitted_s": view.submitted_s,
         "ended_s": view.ended_s or None,
         "draining": view.draining,
+        "durable": view.durable,
+        "owner": view.owner,
+        "pins": {pin.name: pin.checkpoint for pin in view.pins},
+        "held": any(pin.hold for pin in view.pins),
+        "asked_width": view.asked_width,
         "starting_s": view.starting_us / 1e6,
         "running_s": view.running_us / 1e6,
         "width": view.width,
@@ -162,6 +167,8 @@ def _recovery(view: jobs_pb2.JobView) -> Content:
         if told
         else None,
         "waiting": view.waiting,
+        "checkpoint_s": next((each.at_s for each in reversed(view.checkpoint_history) if not each.dropped), None),
+        "dropping": bool(view.checkpoint_history and view.checkpoint_history[-1].dropped),
     }
 
 

@@ -1,0 +1,89 @@
+"""Checkpoints that are kept: as long as somebody names them, and while a new version of everything is tried.
+
+A pin that holds is the newest checkpoint for as long as it is there, because no other one is made: what is shown only
+when a checkpoint covers it is held back, and any leader, of whatever version, goes on from that one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from limnad.cluster.registry import Pin
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker.feeding import Refused
+
+if TYPE_CHECKING:
+    from limnad_worker.job import Job
+
+
+@dataclass(slots=True)
+class Pins:
+    """The pins of a job.
+
+    Attributes:
+        named: By name.
+    """
+
+    named: dict[str, Pin] = field(default_factory=dict)
+
+    @property
+    def held(self) -> bool:
+        """Whether no checkpoint may be made."""
+        return any(pin.hold for pin in self.named.values())
+
+    @property
+    def numbers(self) -> set[int]:
+        """The checkpoints that are kept."""
+        return {pin.checkpoint for pin in self.named.values()}
+
+    def show(self, view: jobs_pb2.JobView) -> None:
+        """Tells clients."""
+        del view.pins[:]
+        view.pins.extend(
+            jobs_pb2.PinInfo(name=name, checkpoint=pin.checkpoint, hold=pin.hold) for name, pin in self.named.items()
+        )
+
+
+async def pin(job: Job, name: str, *, hold: bool) -> int:
+    """Makes a checkpoint and pins it; its number.
+
+    Raises:
+        Refused: See `Job.checkpoint`; or another pin holds.
+    """
+    pins = job.pins
+    if name not in pins.named:
+        refuse_if_held(job)
+        pins.named.setdefault(name, Pin(await job.checkpoint(), hold))  # Somebody else may have asked for the same.
+        if hold:  # From here on none begins; one that has begun meanwhile is the newest in the end.
+            await _until_none_is_made(job)
+            pins.named[name] = Pin(job.view.checkpoint, hold)
+        pins.show(job.view)
+        job.on_change()
+    return pins.named[name].checkpoint
+
+
+async def _until_none_is_made(job: Job) -> None:
+    async with job.changed:
+        await job.changed.wait_for(lambda: job._saving is None or job._saving.idle or job.state.ended)
+
+
+def unpin(job: Job, name: str) -> None:
+    """Lets go of a pin."""
+    if job.pins.named.pop(name, None) is not None:
+        job.pins.show(job.view)
+        job.on_change()
+
+
+def refuse_if_held(job: Job) -> None:
+    """Refuses what would make a checkpoint, or go back to one.
+
+    Raises:
+        Refused: A pin holds.
+    """
+    for name, each in job.pins.named.items():
+        if each.hold:
+            raise Refused(
+                f"the job is held at checkpoint {each.checkpoint} by {name!r} and makes no others: wait until that is "
+                "over, or unpin it"
+            )
