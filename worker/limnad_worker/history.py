@@ -12,6 +12,19 @@ KEPT = 100
 """How many of each are remembered: the page shows the newest ones, and a job may run for months."""
 
 
+def begun(name: str, request: jobs_pb2.SubmitRequest, *, durable: bool) -> jobs_pb2.JobView:
+    """A job has been submitted."""
+    return jobs_pb2.JobView(
+        job=name,
+        owner=request.owner,
+        asked_width=request.workers,
+        durable=durable,
+        path=request.path,
+        function=request.function or "job",
+        submitted_s=time.time(),
+    )
+
+
 def built(view: jobs_pb2.JobView, told: wire.Built) -> None:
     """The engines have built the job's graph."""
     view.stages.extend(told.stages)

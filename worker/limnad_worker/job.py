@@ -93,15 +93,7 @@ class Job:
         self.draining = False
         self.on_change: Callable[[], None] = lambda: None
         self.engines: list[Engine] = []
-        self.view = jobs_pb2.JobView(
-            job=name,
-            owner=request.owner,
-            asked_width=request.workers,
-            durable=vault is not None,
-            path=request.path,
-            function=request.function or "job",
-            submitted_s=time.time(),
-        )
+        self.view = history.begun(name, request, durable=vault is not None)
         self.changed = asyncio.Condition()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None

@@ -54,8 +54,8 @@ class LocalCluster:
         metrics_port: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        if not 1 <= workers <= MAX_WORKERS:
-            raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
+        if not 1 <= workers <= KEY_GROUPS:
+            raise JobError(f"a job needs 1 to {KEY_GROUPS} workers, not {workers}")
         announced, announce = os.pipe()
         try:
             self._process = subprocess.Popen(
