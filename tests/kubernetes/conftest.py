@@ -10,7 +10,8 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from tests.kubernetes.apiserver.server import ApiServer
+from tests.kubernetes.apiserver import ApiServer, Image
+from tests.kubernetes.apiserver.kubelet.cluster import obstacle
 
 REAL = os.environ.get("KUBECONFIG", "")
 
@@ -20,8 +21,17 @@ def own_server() -> Iterator[ApiServer]:
     """Our own server: for what cannot be asked of a real one (faults, a log that forgets)."""
     if REAL:
         pytest.skip("needs a server that can be told to fail, and KUBECONFIG names a real one")
-    with ApiServer() as server:
+    nodes = () if obstacle() else ("n0", "n1", "n2")
+    with ApiServer(nodes=nodes, images={"shell": Image(), "redis.*": Image(entrypoint=("redis-server",))}) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pods(own_server: ApiServer) -> ApiServer:
+    """A server whose pods run: as processes of this machine, of images that we name."""
+    if why := obstacle():
+        pytest.skip(why)
+    return own_server
 
 
 @pytest.fixture(scope="session")

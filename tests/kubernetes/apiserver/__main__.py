@@ -1,4 +1,4 @@
-"""A server to play with: ``python -m tests.kubernetes.apiserver``."""
+"""A server to play with: ``python -m tests.kubernetes.apiserver [NODE...]``."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ import sys
 from tests.kubernetes.apiserver.server import ApiServer
 
 if __name__ == "__main__":
-    with ApiServer() as server:
+    with ApiServer(nodes=sys.argv[1:]) as server:
         sys.stdout.write(f"export KUBECONFIG={server.kubeconfig}\n")
         sys.stdout.flush()
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ class Handler:
         self._logs = logs
         self.bookmark_s = 60.0
         self._open: set[asyncio.Task[Any]] = set()
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def close(self) -> None:
         """Ends what is still open: watches, and requests that hang."""
@@ -63,11 +65,16 @@ class Handler:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+        for transport in self._transports:
+            transport.abort()  # To close it would wait for the client.
+        await asyncio.sleep(0)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
         task = asyncio.current_task()
         assert task is not None
+        if request.transport is not None:
+            self._transports.add(request.transport)
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         try:
@@ -85,7 +92,7 @@ class Handler:
         if not self._tokens or request.path in _OPEN_PATHS:
             return
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind != "Bearer" or token not in self._tokens:
+        if kind.lower() != "bearer" or token not in self._tokens:
             raise ApiError(401, "Unauthorized", "Unauthorized")
 
     async def _route(self, request: web.Request) -> web.StreamResponse:

@@ -98,15 +98,17 @@ def condition_of(item: Object, kind: str) -> Object | None:
     return None
 
 
-def set_condition(status: Object, kind: str, *, true: bool, reason: str = "", message: str = "") -> None:
+def set_condition(
+    status: Object, kind: str, *, true: bool, reason: str | None = None, message: str | None = None
+) -> None:
     """Writes a condition into a status; its time of transition changes with its state only."""
     conditions: list[Object] = status.setdefault("conditions", [])
     state = "True" if true else "False"
     old = next((each for each in conditions if each["type"] == kind), None)
     new = {"type": kind, "status": state, "lastTransitionTime": now()}
-    if reason:
+    if reason is not None:
         new["reason"] = reason
-    if message:
+    if message is not None:
         new["message"] = message
     if old is None:
         conditions.append(new)

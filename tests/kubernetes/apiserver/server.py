@@ -8,7 +8,7 @@ import shutil
 import ssl
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +22,9 @@ from tests.kubernetes.apiserver.controllers.collecting import Collector, Definit
 from tests.kubernetes.apiserver.controllers.controller import Controller
 from tests.kubernetes.apiserver.faults import Fault, Faults
 from tests.kubernetes.apiserver.http import Handler
+from tests.kubernetes.apiserver.kubelet.cluster import PORT, Cluster, obstacle
+from tests.kubernetes.apiserver.kubelet.images import Image, Images
+from tests.kubernetes.apiserver.kubelet.network import GATEWAY
 
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 CONTROLLERS: Final[tuple[Callable[[Api], Controller], ...]] = (Collector, Namespaces, Definitions)
@@ -30,13 +33,22 @@ CONTROLLERS: Final[tuple[Callable[[Api], Controller], ...]] = (Collector, Namesp
 class ApiServer:
     """Serves from entering until leaving.
 
+    Args:
+        nodes: Their names; none: objects are kept, and no pod is ever made or run.
+        images: What can be pulled, by patterns of names; ``limnad`` is this checkout.
+
     Attributes:
         url: Where.
         kubeconfig: A file that kubectl, Helm and every client take.
         faults: What is to go wrong.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, nodes: Sequence[str] = (), images: Mapping[str, Image] | None = None) -> None:
+        if nodes and (why := obstacle()):
+            raise RuntimeError(why)
+        self._names = list(nodes)
+        self.images = Images({"limnad(-operator)?": Image.of_this_checkout(), **(images or {})})
+        self._cluster: Cluster | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="limnad-kubernetes-"))
         self._authority = trustme.CA()
         self._loop = asyncio.new_event_loop()
@@ -93,6 +105,43 @@ class ApiServer:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
+    # ------------------------------------------------------------------------------------------------ pods and nodes
+
+    @property
+    def cluster(self) -> Cluster:
+        """What runs pods; to be used in the server's thread (`do`)."""
+        assert self._cluster is not None, "a server without nodes runs no pods"
+        return self._cluster
+
+    def forward(self, namespace: str, pod: str, port: int) -> str:
+        """A port of loopback that is passed on to a pod, whichever runs under that name: ``127.0.0.1:40123``."""
+
+        def where() -> tuple[str, int] | None:
+            try:
+                return self.cluster.pod(namespace, pod).address, port
+            except LookupError:
+                return None
+
+        host, own = self.wait_for(self.cluster.forwards.to_port(where))
+        return f"{host}:{own}"
+
+    def vanish(self, node: str, *, frozen: bool = False, cut: bool = False) -> None:
+        """A node is heard of no more. Its pods go on, stand still, or are cut off from all others."""
+        self.do(lambda: self.cluster.vanish(node, frozen=frozen, cut=cut))
+
+    def come_back(self, node: str) -> None:
+        """It is heard of again."""
+        self.do(self.cluster.nodes[node].come_back)
+
+    def cut(self, namespace: str, pod: str, *, off: bool = True) -> None:
+        """Cuts one pod off from all others, or mends that."""
+        self.do(lambda: self.cluster.network.cut(self.cluster.pod(namespace, pod).namespace, off=off))
+
+    def pid(self, namespace: str, pod: str) -> int:
+        """The first process of a pod's first container, as this machine numbers it; 0: it does not run."""
+        process = self.do(lambda: next(self.cluster.pod(namespace, pod).containers).process)
+        return process.pid if process is not None else 0
+
     # --------------------------------------------------------------------------------------------------- its thread
 
     def _run(self) -> None:
@@ -113,15 +162,25 @@ class ApiServer:
         assert namespaces is not None
         for name in NAMESPACES:
             self.api.create(namespaces, "", {"metadata": {"name": name}})
-        handler = Handler(self.api, self.faults, {self.token}, _no_logs)
+        certificate = self._folder / "ca.crt"
+        self._authority.cert_pem.write_to_path(certificate)
+        if self._names:
+            credentials = {"token": self.token.encode(), "ca.crt": certificate.read_bytes()}
+            self._cluster = Cluster(self.api, self._names, self.images, self._folder, credentials)
+        logs = self._cluster.logs if self._cluster else _no_logs
+        handler = Handler(self.api, self.faults, {self.token}, logs)
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", handler.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc").configure_cert(context)
+        self._authority.issue_cert("127.0.0.1", "localhost", GATEWAY, "kubernetes.default.svc").configure_cert(context)
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
         await site.start()
+        if self._cluster:
+            inside = web.SockSite(runner, self._cluster.network.listener(GATEWAY, PORT), ssl_context=context)
+            await inside.start()
+            await self._cluster.start()
         host, port = runner.addresses[0][:2]
         self.url = f"https://{host}:{port}"
         self._write_kubeconfig()
@@ -131,11 +190,12 @@ class ApiServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await handler.close()
+        if self._cluster:
+            await self._cluster.close()
         await runner.cleanup()
 
     def _write_kubeconfig(self) -> None:
         certificate = self._folder / "ca.crt"
-        self._authority.cert_pem.write_to_path(certificate)
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -37,9 +37,9 @@ _CLUSTER_IPS: Final = itertools.count(1)
 
 
 def cluster_ip() -> str:
-    """An address of loopback for a Service."""
+    """An address for a Service."""
     number = next(_CLUSTER_IPS)
-    return f"127.96.{number // 250}.{number % 250 + 1}"
+    return f"10.96.{number // 250}.{number % 250 + 1}"
 
 
 def _secret(item: Object) -> None:

@@ -1,0 +1,198 @@
+"""The pods' network: a bridge in a namespace of its own, to which each pod is wired.
+
+Nothing of it is to be seen from the machine outside: who wants to reach a pod opens a socket inside
+(`Network.connect`), or asks for a port of loopback that is passed on (`Forwards`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import itertools
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+GATEWAY: Final = "10.244.0.1"
+"""The node's own address, and the API server's."""
+
+_CLONE_NEWNET: Final = 0x40000000
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _ip(*lines: str, namespace: str = "") -> None:
+    """Commands of `ip`, all or an error."""
+    where = ["-n", namespace] if namespace else []
+    command = ["ip", *where, "-batch", "-"]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ip cannot do {lines}: {done.stderr.strip()}. Pods need root and iproute2 on Linux")
+
+
+class Network:
+    """One cluster's."""
+
+    def __init__(self) -> None:
+        self.name = f"lk{secrets.token_hex(3)}"
+        self._numbers = itertools.count(2)
+        self._pods: dict[str, int] = {}
+        self._own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        _ip(f"netns add {self.name}")
+        _ip(
+            "link set lo up",
+            "link add br0 type bridge",
+            "link set br0 up",
+            f"addr add {GATEWAY}/16 dev br0",
+            namespace=self.name,
+        )
+        self._inside = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+
+    def close(self) -> None:
+        """Takes it away, with all that is wired to it."""
+        for name in (*self._pods, self.name):
+            _ip(f"netns del {name}")
+        os.close(self._inside)
+        os.close(self._own)
+
+    def add_pod(self) -> tuple[str, str]:
+        """Wires a pod; its namespace and its address."""
+        number = next(self._numbers)
+        name, address = f"{self.name}p{number}", f"10.244.{number // 250}.{number % 250 + 2}"
+        _ip(f"netns add {name}")
+        self._pods[name] = number
+        _ip(
+            f"link add v{number} type veth peer name eth0 netns {name}",
+            f"link set v{number} master br0 up",
+            namespace=self.name,
+        )
+        _ip(
+            "link set lo up",
+            f"addr add {address}/16 dev eth0",
+            "link set eth0 up",
+            f"route add default via {GATEWAY}",
+            namespace=name,
+        )
+        return name, address
+
+    def remove_pod(self, name: str) -> None:
+        """Takes its wire and its namespace away."""
+        if self._pods.pop(name, None) is not None:
+            _ip(f"netns del {name}")
+
+    def cut(self, name: str, *, off: bool) -> None:
+        """Cuts a pod's wire, or mends it."""
+        _ip(f"link set v{self._pods[name]} {'down' if off else 'up'}", namespace=self.name)
+
+    def add_address(self, address: str) -> None:
+        """An address of the node's, which every pod reaches: of a Service."""
+        _ip(f"addr add {address}/32 dev br0", namespace=self.name)
+
+    def remove_address(self, address: str) -> None:
+        """Takes it away."""
+        _ip(f"addr del {address}/32 dev br0", namespace=self.name)
+
+    def make_socket(self) -> socket.socket:
+        """A TCP socket inside. It stays there, whoever uses it."""
+        if _LIBC.setns(self._inside, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        finally:
+            _LIBC.setns(self._own, _CLONE_NEWNET)
+        made.setblocking(False)
+        return made
+
+    def listener(self, address: str, port: int) -> socket.socket:
+        """A socket inside that listens."""
+        made = self.make_socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        made.listen(128)
+        return made
+
+    async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A stream to a pod.
+
+        Raises:
+            OSError: Nobody is there.
+        """
+        made = self.make_socket()
+        try:
+            await asyncio.get_running_loop().sock_connect(made, (address, port))
+            return await asyncio.open_connection(sock=made)
+        except BaseException:
+            made.close()
+            raise
+
+
+Where = Callable[[], tuple[str, int] | None]
+"""Whom a new connection is for; None: nobody."""
+
+
+class Forwards:
+    """Passes connections on into the network."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._servers: list[asyncio.Server] = []
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    async def to_port(self, where: Where) -> tuple[str, int]:
+        """A port of loopback."""
+        server = await asyncio.start_server(self._handler(where), "127.0.0.1", 0)
+        self._servers.append(server)
+        host, port = server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def to_path(self, where: Where, path: Path) -> asyncio.Server:
+        """A socket of the file system."""
+        return await asyncio.start_unix_server(self._handler(where), path)
+
+    async def inside(self, where: Where, address: str, port: int) -> asyncio.Server:
+        """A port inside: of a Service."""
+        return await asyncio.start_server(self._handler(where), sock=self._network.listener(address, port))
+
+    async def close(self) -> None:
+        """Ends all."""
+        for server in self._servers:
+            server.close()
+        for task in list(self._streams):
+            task.cancel()
+        await asyncio.gather(*self._streams, return_exceptions=True)
+
+    def _handler(self, where: Where) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._streams.add(task)
+            task.add_done_callback(self._streams.discard)
+            target = where()
+            try:
+                if target is None:
+                    return
+                there, back = await self._network.connect(*target)
+                try:
+                    await asyncio.gather(_pump(reader, back), _pump(there, writer))
+                finally:
+                    back.close()
+            except (OSError, asyncio.CancelledError):
+                pass  # Nobody is there: whoever connected sees the end.
+            finally:
+                writer.close()
+
+        return handle
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except ConnectionError:
+        writer.close()
