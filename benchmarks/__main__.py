@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import barrier, checkpoint, exchange, operators, progress, scaling, store, tracker, wordcount
+from benchmarks import barrier, checkpoint, exchange, graphs, operators, progress, scaling, store, tracker, wordcount
 from benchmarks.harness import Row, Settings, Unavailable, say
 from benchmarks.plot import plot
 from benchmarks.processes import ROOT
@@ -20,6 +20,8 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "scaling": scaling.rows,
     "store": store.rows,
     "checkpoint": checkpoint.rows,
+    "graphs": graphs.rows,
+    "learning": graphs.learning_rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

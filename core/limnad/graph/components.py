@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from limnad.bsp import Part, Supersteps, all_gather, run_supersteps
-from limnad.graph.inputs import check_edges, nodes_of, optional_nodes, rows_of
-from limnad.graph.numbering import distinct, positions
+from limnad.graph.inputs import check_edges, nodes_of, optional_nodes, rows_of, scipy
+from limnad.graph.numbering import distinct, placed, positions
 from limnad.stream import FrameStream
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,7 @@ def connected_components(
         GraphError: The columns are not these.
     """
     dtype = check_edges("connected_components()", edges, nodes)
+    scipy("sparse.csgraph")
 
     def program(part: Part) -> Supersteps[pl.DataFrame]:
         frame = rows_of(part, 0, {"src": dtype, "dst": dtype})
@@ -95,15 +96,13 @@ def locally_connected(
     sources: pl.Series, targets: pl.Series, more: pl.Series, *, strongly: bool = False
 ) -> tuple[pl.Series, Array]:
     """All nodes, ascending, and for each the position of the least node of its component."""
-    from scipy import sparse  # Only where it is needed: an extra.
-
-    named = distinct(sources, targets, more)
-    size = len(named)
-    ends = (positions(named, sources), positions(named, targets))
-    graph = sparse.coo_array((np.ones(len(sources), dtype=np.int8), ends), shape=(size, size))
-    connection: Literal["strong", "weak"] = "strong" if strongly else "weak"
-    _, labels = sparse.csgraph.connected_components(graph.tocsr(), directed=True, connection=connection)
-    return named, first_of(labels)
+    sparse, csgraph = scipy("sparse"), scipy("sparse.csgraph")
+    places = placed(sources, targets, more)
+    ends = (places.of[0], places.of[1])
+    edges = sparse.coo_array((np.ones(len(sources), dtype=np.int8), ends), shape=(places.size, places.size))
+    # Weak components of an undirected graph are found in half the time of those of a directed one.
+    _, labels = csgraph.connected_components(edges.tocsr(), directed=strongly, connection="strong")
+    return places.named, first_of(labels[places.at])
 
 
 def first_of(labels: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from limnad.bsp import Part, Supersteps, run_supersteps
-from limnad.graph.inputs import both_ways, check_edges, rows_of, simple
+from limnad.graph.inputs import both_ways, check_edges, rows_of, scipy, simple
 from limnad.graph.mirrors import mirrors_of
 from limnad.graph.numbering import distinct, positions
 from limnad.stream import FrameStream
@@ -51,6 +51,7 @@ def triangles(edges: FrameStream, name: str = "triangles") -> FrameStream:
         GraphError: The columns are not these.
     """
     dtype = check_edges("triangles()", edges)
+    scipy("sparse")
     schema = {"node": dtype, "triangles": pl.Int64}
 
     def program(part: Part) -> Supersteps[pl.DataFrame]:
@@ -74,8 +75,6 @@ def triangles(edges: FrameStream, name: str = "triangles") -> FrameStream:
 
 def _closed(part: Part, up: pl.DataFrame) -> Supersteps[pl.DataFrame]:
     """The triangles of this worker's nodes, from edges that point upwards, at their lower end."""
-    from scipy import sparse  # Only where it is needed: an extra.
-
     wanted = distinct(up["dst"])
     owners = part.owners(wanted)
     asked = yield [wanted.filter(pl.Series(owners == worker)) for worker in range(part.workers)]
@@ -84,7 +83,7 @@ def _closed(part: Part, up: pl.DataFrame) -> Supersteps[pl.DataFrame]:
     ]
     second = pl.concat(lists)
     named = distinct(up["src"], up["dst"], second["dst"])
-    first_links, second_links = _matrix(sparse, named, up), _matrix(sparse, named, second)
+    first_links, second_links = _matrix(named, up), _matrix(named, second)
     # Paths a -> b -> c of two steps that an edge a -> c closes, counted at all three.
     closed = (first_links @ second_links).multiply(first_links).tocsr()
     at_a, at_c = np.asarray(closed.sum(axis=1)).ravel(), np.asarray(closed.sum(axis=0)).ravel()
@@ -98,6 +97,8 @@ def _closed(part: Part, up: pl.DataFrame) -> Supersteps[pl.DataFrame]:
     return pl.concat(received).group_by("node").agg(pl.col("triangles").sum())
 
 
-def _matrix(sparse: Any, named: pl.Series, links: pl.DataFrame) -> Any:
+def _matrix(named: pl.Series, links: pl.DataFrame) -> Any:
     ends = (positions(named, links["src"]), positions(named, links["dst"]))
-    return sparse.coo_array((np.ones(len(links), dtype=np.int64), ends), shape=(len(named), len(named))).tocsr()
+    return (
+        scipy("sparse").coo_array((np.ones(len(links), dtype=np.int64), ends), shape=(len(named), len(named))).tocsr()
+    )

@@ -10,6 +10,7 @@ import polars as pl
 from limnad.bsp import Part
 from limnad.errors import JobError
 from limnad.stream import FrameStream
+from limnad.stream.base import extra
 from limnad.timely.graph import GraphError
 
 ENDS = ("src", "dst")
@@ -48,6 +49,15 @@ def check_weight(caller: str, edges: FrameStream, weight: str | None) -> None:
     """
     if weight is not None and (weight not in edges.schema or not edges.schema[weight].is_numeric()):
         raise GraphError(f"{caller} needs a numeric column {weight!r} of weights: there are {dict(edges.schema)}")
+
+
+def scipy(module: str) -> Any:
+    """A module of SciPy, asked for while the flow is described: not while the first rows wait.
+
+    Raises:
+        JobError: ``limnad[graph]`` is not installed.
+    """
+    return extra("graph", f"scipy.{module}")
 
 
 def both_ways(edges: FrameStream) -> FrameStream:

@@ -12,7 +12,7 @@ import polars as pl
 from limnad.bsp import Part, Supersteps, run_supersteps
 from limnad.errors import JobError
 from limnad.graph.gas import Gas, gas
-from limnad.graph.inputs import check_edges, optional_nodes
+from limnad.graph.inputs import check_edges, optional_nodes, scipy
 from limnad.graph.pagerank_by_vertex import Settings, by_vertex
 from limnad.graph.pregel import Pregel, Step, pregel
 from limnad.stream import FrameStream
@@ -72,6 +72,8 @@ def pagerank(
     if way is Way.PREGEL:
         ranked = pregel(_ByMessage(settings), edges, nodes, name=name)
         return ranked.select("node", "rank")
+
+    scipy("sparse")
 
     def program(part: Part) -> Supersteps[pl.DataFrame]:
         return (yield from by_vertex(part, dtype, settings))

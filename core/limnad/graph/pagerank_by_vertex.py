@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limnad.bsp import Part, Supersteps
-from limnad.graph.inputs import nodes_of, rows_of
+from limnad.graph.inputs import nodes_of, rows_of, scipy
 from limnad.graph.mirrors import Mirrors, mirrors_of
 from limnad.graph.numbering import distinct
 
@@ -32,13 +32,11 @@ class Settings:
 
 def by_vertex(part: Part, dtype: Any, settings: Settings) -> Supersteps[pl.DataFrame]:
     """The program: a matrix from this worker's nodes to all that they link to, multiplied once a round."""
-    from scipy import sparse  # Only where it is needed: an extra.
-
     edges = rows_of(part, 0, {"src": dtype, "dst": dtype})
     mirrors = yield from mirrors_of(part, distinct(edges["dst"]), edges["src"], nodes_of(part, 1, dtype))
     sources, targets = mirrors.owned(edges["src"]), mirrors.mirrored(edges["dst"])
     shape = (len(mirrors.touched), len(mirrors.own))
-    links = sparse.coo_array((np.ones(len(edges)), (targets, sources)), shape=shape).tocsr()
+    links = scipy("sparse").coo_array((np.ones(len(edges)), (targets, sources)), shape=shape).tocsr()
     out = np.bincount(sources, minlength=shape[1]).astype(np.float64)
     ranks = yield from _iterated(part, mirrors, links, out, settings)
     return pl.DataFrame({"node": mirrors.own, "rank": ranks}, schema={"node": dtype, "rank": pl.Float64})

@@ -15,7 +15,7 @@ import polars as pl
 
 from limnad.bsp import Part, Supersteps, all_gather, run_supersteps
 from limnad.graph.components import locally_connected, merged, relabelled
-from limnad.graph.inputs import check_edges, nodes_of, optional_nodes, rows_of
+from limnad.graph.inputs import check_edges, nodes_of, optional_nodes, rows_of, scipy
 from limnad.graph.mirrors import Mirrors, mirrors_of
 from limnad.graph.numbering import distinct, positions
 from limnad.graph.relaxing import Links, relaxed
@@ -49,6 +49,7 @@ def strongly_connected_components(
         GraphError: The columns are not these.
     """
     dtype = check_edges("strongly_connected_components()", edges, nodes)
+    scipy("sparse.csgraph")
     schema = {"node": dtype, "component": dtype}
 
     def program(part: Part) -> Supersteps[pl.DataFrame]:

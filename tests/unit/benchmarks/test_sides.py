@@ -1,14 +1,18 @@
 """That the two sides do what they are said to do; not how fast."""
 
+from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import polars as pl
 
 import limnad
+from benchmarks.baselines import one_thread
 from benchmarks.baselines.exchange_node import pack, split
 from benchmarks.in_process import Repeated, run_s
 from benchmarks.jobs.exchange import make
 from benchmarks.operators import AddOne
+from benchmarks.rmat import write_rmat
 from benchmarks.tracker import Walk, _chain, _nested
 from limnad.timely.reachability import Locations
 from limnad.timely.tracker import Tracker
@@ -55,3 +59,21 @@ def test_a_walk_leaves_one_message_behind_it_and_goes_round_in_a_loop() -> None:
         assert tracker.occurrences() == {(walk.place.index, walk.time): 1}
         assert len(walk.time) == depth
         assert walk.time[-1] > 1 or depth == 1
+
+
+def test_a_graph_is_the_same_from_the_same_seed_and_has_hubs(tmp_path: Path) -> None:
+    written = [pl.read_parquet(write_rmat(tmp_path / name, scale=8, edges=4_000)) for name in ("a", "b")]
+    assert written[0].equals(written[1])
+    assert len(written[0]) == 4_000
+    degrees = written[0]["src"].value_counts()["count"]
+    assert degrees.max() > 20 * degrees.median()  # type: ignore[operator]
+
+
+def test_the_baseline_of_pagerank_is_networkx_s(tmp_path: Path) -> None:
+    path = write_rmat(tmp_path / "graph", scale=6, edges=300)
+    edges = pl.read_parquet(path)
+    network = nx.MultiDiGraph()
+    network.add_edges_from(edges.rows())
+    ranks = sorted(nx.pagerank(network, tol=1e-12, max_iter=500).values())
+    between = (ranks[-10] + ranks[-11]) / 2
+    assert one_thread.pagerank(path, "100", str(between))["answer"] == 10
