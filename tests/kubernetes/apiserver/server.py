@@ -41,6 +41,7 @@ class ApiServer:
         url: Where.
         kubeconfig: A file that kubectl, Helm and every client take.
         faults: What is to go wrong.
+        handler: What answers; to be used in the server's thread (`do`).
     """
 
     def __init__(self, *, nodes: Sequence[str] = (), images: Mapping[str, Image] | None = None) -> None:
@@ -168,7 +169,7 @@ class ApiServer:
             credentials = {"token": self.token.encode(), "ca.crt": certificate.read_bytes()}
             self._cluster = Cluster(self.api, self._names, self.images, self._folder, credentials)
         logs = self._cluster.logs if self._cluster else _no_logs
-        handler = Handler(self.api, self.faults, {self.token}, logs)
+        handler = self.handler = Handler(self.api, self.faults, {self.token}, logs)
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", handler.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
