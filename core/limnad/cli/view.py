@@ -34,7 +34,8 @@ class Rates:
 
 
 def live_view(status: JobStatus, job: str, workers: int, rows_per_s: float) -> RenderableType:
-    """The whole view."""
+    """The whole view; ``workers`` is how many were asked for, which may have changed since."""
+    workers = status.width or workers
     head = Text.assemble(
         (f" {job} ", "bold reverse"),
         f"  {workers} worker{'s' if workers > 1 else ''}  ",
@@ -92,7 +93,8 @@ def plain_line(status: JobStatus, rows_per_s: float) -> str:
 
 
 def summary_line(status: JobStatus, workers: int) -> str:
-    """The last line of a run that went well."""
+    """The last line of a run that went well; ``workers``: see `live_view`."""
+    workers = status.width or workers
     rate = status.rows_in / status.running_s if status.running_s > 0 else 0.0
     return (
         f"{status.state} in {status.running_s:.2f} s on {workers} worker{'s' if workers > 1 else ''} "

@@ -20,3 +20,8 @@ def test_of_each_phase_the_slowest_worker_counts() -> None:
 
 def test_a_run_without_checkpoints_says_nothing_of_them() -> None:
     assert "checkpoint" not in summary_line(status_of(jobs_pb2.JobView()), 1)
+
+
+def test_the_number_of_workers_is_the_one_of_now() -> None:
+    view = jobs_pb2.JobView(width=3)
+    assert "on 3 workers" in summary_line(status_of(view), 2)
