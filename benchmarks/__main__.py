@@ -4,7 +4,19 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import barrier, checkpoint, exchange, graphs, operators, progress, scaling, store, tracker, wordcount
+from benchmarks import (
+    barrier,
+    checkpoint,
+    exchange,
+    exposure,
+    graphs,
+    operators,
+    progress,
+    scaling,
+    store,
+    tracker,
+    wordcount,
+)
 from benchmarks.harness import Row, Settings, Unavailable, say
 from benchmarks.plot import plot
 from benchmarks.processes import ROOT
@@ -22,6 +34,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "checkpoint": checkpoint.rows,
     "graphs": graphs.rows,
     "learning": graphs.learning_rows,
+    "exposure": exposure.rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

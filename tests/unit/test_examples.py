@@ -156,3 +156,13 @@ def test_asp() -> None:
     found = outputs("asp.py", "side=9")["at most"][0]
     estimates = {(row["src"], row["dst"]): row["distance"] for row in found}
     assert estimates == {(1, 79): 16.0, (10, 20): 6.0}
+
+
+def test_k_exposure() -> None:
+    found = outputs("k_exposure.py", "posts=4000", "epochs=5", "users=300", "tags=40")
+    uses = [row for epoch in sorted(found["first uses"]) for row in found["first uses"][epoch]]
+    assert len({(row["user"], row["tag"]) for row in uses}) == len(uses)
+    counted = Counter(row["exposures"] for row in uses)
+    told = {row["exposures"]: row["uses"] for epoch in sorted(found["how often"]) for row in found["how often"][epoch]}
+    assert told == counted
+    assert max(counted) > 3
