@@ -14,7 +14,7 @@ from pathlib import Path
 from limnad.cluster.state_limits import StateLimits
 from limnad_proto.variables import TOKENS
 
-STATE_LIMIT = "LIMNAD_STATE_LIMIT"
+STATE_LIMIT = "LIMNAD_ENGINE_STATE_LIMIT"
 """The variable that tells engines at how many bytes of state a job fails; sources wait from three quarters of it on."""
 
 # A batch comes and goes as one large block. By default glibc gives such blocks back at once, so that each new batch

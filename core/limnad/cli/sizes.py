@@ -29,6 +29,6 @@ def state_environment(limit_bytes: int | None) -> dict[str, str]:
     """The variable by which an agent's engines learn of a limit of their state.
 
     >>> state_environment(None), state_environment(1000)
-    ({}, {'LIMNAD_STATE_LIMIT': '1000'})
+    ({}, {'LIMNAD_ENGINE_STATE_LIMIT': '1000'})
     """
-    return {} if limit_bytes is None else {"LIMNAD_STATE_LIMIT": str(limit_bytes)}
+    return {} if limit_bytes is None else {"LIMNAD_ENGINE_STATE_LIMIT": str(limit_bytes)}

@@ -1,4 +1,4 @@
-"""Where an agent's page is, by flag, variable and file."""
+"""What an agent makes of its settings, by flag, variable and file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from limnad.errors import ClusterError
+from limnad_worker.processes import STATE_LIMIT
 from limnad_worker.settings import load
 
 
@@ -25,3 +26,11 @@ def test_the_page_is_nowhere_unless_somebody_says_where(tmp_path: Path, monkeypa
 def test_an_address_is_host_and_port(name: str, wrong: str) -> None:
     with pytest.raises(ClusterError, match=f"--{name}.*this is not HOST:PORT"):
         load([f"--{name}={wrong}"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit"),
+    [([], None), (["--memory", "1GiB"], 3 << 28), (["--memory", "1GiB", "--state-limit", "2kB"], 2000)],
+)
+def test_how_much_state_engines_may_hold(flags: list[str], limit: int | None) -> None:
+    assert load(flags).environment().get(STATE_LIMIT) == (None if limit is None else str(limit))
