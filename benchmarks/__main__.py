@@ -10,6 +10,7 @@ from benchmarks import (
     exchange,
     exposure,
     graphs,
+    incremental,
     operators,
     progress,
     scaling,
@@ -35,6 +36,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "graphs": graphs.rows,
     "learning": graphs.learning_rows,
     "exposure": exposure.rows,
+    "incremental": incremental.rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

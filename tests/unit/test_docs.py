@@ -97,7 +97,7 @@ def test_the_windows_page_tells_the_truth() -> None:
 
 
 def test_the_page_on_incremental_collections_tells_the_truth() -> None:
-    groups, mutual, variable = blocks("docs/incremental.md")
+    groups, mutual, variable, index = blocks("docs/incremental.md")
     names: dict[str, object] = {}
     exec(groups, names)
     schema = {"a": pl.String, "b": pl.String, "diff": pl.Int64}
@@ -119,12 +119,13 @@ def test_the_page_on_incremental_collections_tells_the_truth() -> None:
     found = run(names["job"], {"edges": [edges], "start": [pl.DataFrame({"a": [1]})]})  # type: ignore[arg-type]
     assert sorted(found.outputs["odd"][0].rows()) == [(2, 1), (4, 1)]
 
-    exec(variable, names)
+    exec(variable + index, names)
 
     def job(flow: limnad.Flow) -> None:
         near = from_stream(flow.input("edges", {"a": int, "b": int}))
         nodes = near.select(node="a", label="a").distinct()
         names["components"](flow, near, nodes).output("labels")  # type: ignore[operator]
+        names["reached"](near, near.filter(pl.col("b") == 2).select("a")).output("reached")  # type: ignore[operator]
 
     found = run(job, {"edges": [pl.DataFrame({"a": [1, 2, 3], "b": [2, 1, 3]})]}, workers=2)
     assert sorted(found.outputs["labels"][0].rows()) == [(1, 1, 1), (2, 1, 1), (3, 3, 1)]
@@ -150,3 +151,5 @@ def test_the_coordination_page_tells_the_truth() -> None:
     edges = pl.DataFrame({"a": [1, 2], "b": [2, 3]})
     found = run(names["job"], {"edges": [edges]}, workers=2).outputs["reachable"][0]  # type: ignore[arg-type]
     assert set(found.rows()) == {(1, 2), (2, 3), (1, 3)}
+
+    assert sorted(found.outputs["reached"][0].rows()) == [(1, 1), (2, 1)]

@@ -166,3 +166,29 @@ def test_k_exposure() -> None:
     told = {row["exposures"]: row["uses"] for epoch in sorted(found["how often"]) for row in found["how often"][epoch]}
     assert told == counted
     assert max(counted) > 3
+
+
+def test_live_components() -> None:
+    found = outputs("live_components.py", "nodes=12", "links=12", "epochs=8", "seed=3")["labels"]
+    from runpy import run_path
+
+    told = run_path(str(EXAMPLES / "live_components.py"))["history"](12, 12, 8, 3)
+    there: set[tuple[int, int]] = set()
+    labels: dict[int, int] = {}
+    for epoch, changes in enumerate(told):
+        for a, b, diff in changes:
+            there.symmetric_difference_update([(a, b)] if (diff > 0) is not ((a, b) in there) else [])
+        for row in sorted(found[epoch], key=lambda row: row["diff"]):
+            if row["diff"] < 0:
+                assert labels.pop(row["a"]) == row["label"]
+            else:
+                labels[row["a"]] = row["label"]
+        assert labels == least_labels(there)
+
+
+def least_labels(links: set[tuple[int, int]]) -> dict[int, int]:
+    labels = {node: node for link in links for node in link}
+    for _ in labels:
+        for a, b in links:
+            labels[a] = labels[b] = min(labels[a], labels[b])
+    return labels

@@ -9,9 +9,10 @@ What must never live here: anything that is not written with the public `limnad.
 for the user's own functions; an operator whose answer depends on the order in which batches arrive.
 """
 
+from limnad.incremental.arranged import Arranged
 from limnad.incremental.collection import Collection, from_stream
 from limnad.incremental.grouped import Grouped
 from limnad.incremental.loops import Variable, iterate
 from limnad.incremental.reduce import Answers, Reduction
 
-__all__ = ["Answers", "Collection", "Grouped", "Reduction", "Variable", "from_stream", "iterate"]
+__all__ = ["Answers", "Arranged", "Collection", "Grouped", "Reduction", "Variable", "from_stream", "iterate"]

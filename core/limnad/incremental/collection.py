@@ -36,6 +36,7 @@ from limnad.timely.graph import GraphError, LoopContext, depth_of
 from limnad.timely.timestamp import Timestamp
 
 if TYPE_CHECKING:
+    from limnad.incremental.arranged import Arranged
     from limnad.incremental.grouped import Grouped
 
 SchemaLike: TypeAlias = Mapping[str, Any]
@@ -53,11 +54,13 @@ class Collection:
         stream: The differences: the rows' columns, then their time, then by how much their multiplicity changes.
         schema: Of the rows.
         consolidated: Whether at each time every row differs at most once.
+        loose: Whether differences that cancel may have come from a variable of a loop to here.
     """
 
     stream: FrameStream
     schema: pl.Schema
     consolidated: bool = False
+    loose: bool = False
 
     # -- what operators are made of ------------------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ class Collection:
         empty = step(pl.DataFrame(schema=self.layout.frame_schema))
         stream = self.stream._with_schema(stage, empty.schema)
         rows = pl.Schema(list(empty.schema.items())[: -self.depth - 1]) if schema is None else schema
-        return Collection(stream, rows, self.consolidated and one_to_one)
+        return Collection(stream, rows, self.consolidated and one_to_one, self.loose)
 
     def _keyed(self, columns: Sequence[str]) -> FrameStream:
         if missing := [column for column in columns if column not in self.schema]:
@@ -164,10 +167,11 @@ class Collection:
 
     def inspect(self, look: Callable[[Timestamp, pl.DataFrame], None]) -> Collection:
         """Calls ``look(time, rows)`` for differences as they pass, at their own times; the last column is ``diff``."""
-        names = hidden_columns(self.depth)[:-1]
+        depth = self.depth
+        names = hidden_columns(depth)[:-1]
 
         def looked(_: Timestamp, frame: pl.DataFrame) -> None:
-            for time, part in by_time(frame, names):
+            for time, part in by_time(frame, depth):
                 look(time, part.drop(names).rename({DIFF: "diff"}))
 
         return replace(self, stream=self.stream.inspect(looked))
@@ -178,7 +182,8 @@ class Collection:
         """The rows of this collection and of the others: multiplicities add."""
         for other in others:
             self._check_like(other)
-        return Collection(self.stream.concat(*(other.stream for other in others)), self.schema)
+        loose = any(each.loose for each in (self, *others))
+        return Collection(self.stream.concat(*(other.stream for other in others)), self.schema, loose=loose)
 
     def negate(self) -> Collection:
         """Every row as often less as it is there."""
@@ -237,12 +242,12 @@ class Collection:
     # -- joins ---------------------------------------------------------------------------------------------------------
 
     def join(
-        self, other: Collection, on: str | Sequence[str], how: How = "inner", *, suffix: str = "_right"
+        self, other: Collection | Arranged, on: str | Sequence[str], how: How = "inner", *, suffix: str = "_right"
     ) -> Collection:
         """Joins with another collection of the same loop; multiplicities multiply.
 
         Args:
-            other: The other collection.
+            other: The other collection, or one that is arranged by ``on`` (then ``"inner"`` only).
             on: Columns that both have, with the same types.
             how: ``"inner"``; ``"semi"`` and ``"anti"``: the rows with and without a partner, as often as they are
                 there; ``"left"``: inner, and the rows without a partner with nulls.
@@ -251,8 +256,12 @@ class Collection:
         Raises:
             GraphError: A column that is not there, or of another type.
         """
+        from limnad.incremental.arranged import Arranged
+
         keys = (on,) if isinstance(on, str) else tuple(on)
-        self._check_joinable(other, keys)
+        if isinstance(other, Arranged):
+            return other.joined_by(self, keys, how, suffix)
+        self.check_joinable(other.schema, keys)
         match how:
             case "inner":
                 return self._inner(other, keys, suffix)
@@ -269,24 +278,40 @@ class Collection:
             case _:
                 raise GraphError(f"join() knows how='inner', 'left', 'semi' and 'anti', not {how!r}")
 
+    def arrange_by(self, *key: str) -> Arranged:
+        """Keeps this collection by key, once for all joins with it: see `Arranged`."""
+        from limnad.incremental.arranged import Arranged
+
+        return Arranged.of(self, key)
+
     def _inner(self, other: Collection, keys: Sequence[str], suffix: str) -> Collection:
         layouts = (self.layout, other.layout)
         places = tuple(layout.places(keys) for layout in layouts)
-        added = {
-            (f"{name}{suffix}" if name in self.schema else name): dtype
-            for name, dtype in other.schema.items()
-            if name not in keys
-        }
-        schema = pl.Schema({**self.schema, **added})
+        schema = self.joined_schema(other.schema, keys, suffix)
         output = Layout(dict(schema), self.depth)
         stage = self._keyed(keys)._then("join", lambda: Join(layouts, places, output), other._keyed(keys))
-        return Collection(self.stream._with_schema(stage, output.frame_schema), schema)
+        loose = self.loose or other.loose
+        return Collection(self.stream._with_schema(stage, output.frame_schema), schema, loose=loose)
 
-    def _check_joinable(self, other: Collection, keys: Sequence[str]) -> None:
+    def joined_schema(self, other: pl.Schema, keys: Sequence[str], suffix: str) -> pl.Schema:
+        """What an inner join has: all columns of this collection, then the other's that are no key."""
+        added = {
+            (f"{name}{suffix}" if name in self.schema else name): dtype
+            for name, dtype in other.items()
+            if name not in keys
+        }
+        return pl.Schema({**self.schema, **added})
+
+    def check_joinable(self, other: pl.Schema, keys: Sequence[str]) -> None:
+        """Checks that the columns of a key have one type on both sides.
+
+        Raises:
+            GraphError: They have not.
+        """
         for key in keys:
-            if key in self.schema and key in other.schema and self.schema[key] != other.schema[key]:
+            if key in self.schema and key in other and self.schema[key] != other[key]:
                 raise GraphError(
-                    f"cannot join on {key!r}: it is {self.schema[key]} on one side but {other.schema[key]} on the "
+                    f"cannot join on {key!r}: it is {self.schema[key]} on one side but {other[key]} on the "
                     "other; cast one of them"
                 )
 
@@ -305,7 +330,7 @@ class Collection:
         Args:
             loop: The loop, or a collection that lives in it.
         """
-        return self.enter_at(loop, pl.lit(0, pl.Int64))
+        return self._enter(loop, None)
 
     def enter_at(self, loop: Loop | Collection, trip: pl.Expr) -> Collection:
         """Likewise, but each row enters at a trip of its own: to let some go ahead of others.
@@ -317,6 +342,9 @@ class Collection:
         Raises:
             GraphError: The collection does not live around that loop.
         """
+        return self._enter(loop, trip)
+
+    def _enter(self, loop: Loop | Collection, trip: pl.Expr | None) -> Collection:
         context = loop.context
         if context is self.context:
             return self
@@ -327,7 +355,7 @@ class Collection:
         step = entering(outer.depth, trip)
         stage = entered.stream._transform("enter", step)
         schema = Layout(dict(self.schema), outer.depth + 1).frame_schema
-        return Collection(entered.stream._with_schema(stage, schema), self.schema, self.consolidated)
+        return Collection(entered.stream._with_schema(stage, schema), self.schema, self.consolidated, self.loose)
 
     def _around(self, context: LoopContext) -> Collection:
         """The collection just outside a loop."""
@@ -340,7 +368,7 @@ class Collection:
         context = self.context
         if context is None:
             raise GraphError("leave() takes a collection that lives in a loop")
-        inside = self._step("leave", leaving(self.depth), self.schema)
+        inside = self._step("leave", leaving, self.schema)
         return replace(inside, stream=Loop.of(self.stream.flow, context).leave(inside.stream))
 
     def iterate(self, body: Callable[[Collection], Collection], name: str = "iterate") -> Collection:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from limnad.batch import hash_series
-from limnad.batch.hashing import combine_hashes, hash_numbers
+from limnad.batch import combine_hashes, hash_numbers, hash_series
+from limnad.incremental.quick import series
 
 Column: TypeAlias = npt.NDArray[Any] | pl.Series
 Columns: TypeAlias = tuple[Column, ...]
@@ -33,15 +33,16 @@ def is_plain(dtype: pl.DataType) -> bool:
     return dtype.base_type() in _NUMBERS
 
 
-def from_series(series: pl.Series, *, plain: bool) -> Column:
+def from_series(values: pl.Series, *, plain: bool) -> Column:
     """A column of what may be a part of a frame."""
-    return series.to_numpy() if plain and not series.null_count() else series
+    return values.to_numpy() if plain and not values.null_count() else values
 
 
 def to_series(column: Column, name: str, dtype: pl.DataType) -> pl.Series:
     """The column as Polars wants it."""
     if isinstance(column, np.ndarray):
-        return pl.Series(name, column, dtype=dtype)
+        made = series(name, column)
+        return made if made.dtype == dtype else made.cast(dtype)
     return column if column.name == name else column.alias(name)
 
 
@@ -49,7 +50,12 @@ def take(column: Column, rows: Indexes) -> Column:
     """The values at some places."""
     if isinstance(column, np.ndarray):
         return column.take(rows)
-    return column.gather(pl.Series(rows))
+    return column[series("", rows.astype(np.uint32))]  # Ten times as fast as gather().
+
+
+def size_bytes(columns: Columns) -> int:
+    """About how much memory they take."""
+    return sum(column.nbytes if isinstance(column, np.ndarray) else int(column.estimated_size()) for column in columns)
 
 
 def concat(parts: Sequence[Column]) -> Column:
@@ -73,7 +79,9 @@ def equal(one: Column, at: Indexes, other: Column, there: Indexes) -> npt.NDArra
     kept = left if isinstance(left, pl.Series) else right
     assert isinstance(kept, pl.Series)
     pair = [to_series(side, kept.name, kept.dtype) for side in (left, right)]
-    return pair[0].eq_missing(pair[1]).to_numpy()
+    if kept.dtype.is_nested() or pair[0].null_count() or pair[1].null_count():
+        return pair[0].eq_missing(pair[1]).to_numpy()
+    return (pair[0] == pair[1]).to_numpy()
 
 
 def all_equal(one: Columns, at: Indexes, other: Columns, there: Indexes) -> npt.NDArray[np.bool_]:
@@ -91,6 +99,29 @@ def hash_columns(columns: Columns, length: int) -> Hashes:
     return combine_hashes(
         [hash_numbers(column) if isinstance(column, np.ndarray) else hash_series(column) for column in columns]
     )
+
+
+_FACTORS: Final = np.random.default_rng(0x11_3A_AD).integers(0, 2**63, 64, np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def identities(columns: Sequence[Column], length: int) -> Hashes:
+    """Words that are equal for equal rows, and different for nearly all others: a sixth of the time of a hash.
+
+    They tell rows apart where `groups` looks at the rows themselves too; they are stored nowhere.
+    """
+    words = np.zeros(length, np.uint64)
+    for place, column in enumerate(columns):
+        words += _words(column) * _FACTORS[place % len(_FACTORS)]
+    return words
+
+
+def _words(column: Column) -> Hashes:
+    if isinstance(column, pl.Series):
+        return hash_series(column)
+    if column.dtype.kind == "f":
+        return hash_numbers(column)
+    words: Hashes = column.view(np.uint64) if column.dtype.itemsize == 8 else column.astype(np.uint64)
+    return words
 
 
 def groups(hashes: Hashes, columns: Columns) -> tuple[Indexes, Indexes]:
@@ -116,12 +147,12 @@ def groups(hashes: Hashes, columns: Columns) -> tuple[Indexes, Indexes]:
 
 def _groups_in_spite_of_collisions(columns: Columns) -> tuple[Indexes, Indexes]:
     """The same by comparing all values: rows that differ have one hash, which chance alone does not bring about."""
-    series = [
-        column.alias(str(place)) if isinstance(column, pl.Series) else pl.Series(str(place), column)
+    named = [
+        column.alias(str(place)) if isinstance(column, pl.Series) else series(str(place), column)
         for place, column in enumerate(columns)
     ]
-    names = [each.name for each in series]
-    found = pl.DataFrame(series).with_row_index("row").group_by(names).agg(pl.col("row"))["row"]
+    names = [each.name for each in named]
+    found = pl.DataFrame(named).with_row_index("row").group_by(names).agg(pl.col("row"))["row"]
     lengths = found.list.len().to_numpy().astype(np.int64)
     return found.explode().to_numpy().astype(np.int64), np.cumsum(lengths) - lengths
 

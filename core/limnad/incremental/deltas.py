@@ -20,12 +20,15 @@ from limnad.incremental.columns import (
     concat,
     from_series,
     groups,
-    hash_columns,
+    identities,
     is_plain,
+    size_bytes,
     take,
     to_series,
 )
-from limnad.incremental.times import Times, mixed
+from limnad.incremental.quick import frame as frame_of
+from limnad.incremental.quick import series
+from limnad.incremental.times import Times
 
 EPOCH = "__epoch"
 DIFF = "__diff"
@@ -58,6 +61,10 @@ class Deltas:
     def __len__(self) -> int:
         return len(self.diffs)
 
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        return size_bytes(self.columns) + self.times.nbytes + self.diffs.nbytes
+
     def take(self, rows: Indexes) -> Deltas:
         """Some of them."""
         return Deltas(tuple(take(column, rows) for column in self.columns), self.times[:, rows], self.diffs[rows])
@@ -74,7 +81,8 @@ class Deltas:
         """The same in as few differences as possible: one for each row and time, none of them zero."""
         if len(self) <= 1:
             return self if len(self) == 0 or self.diffs[0] else self.take(np.empty(0, np.int64))
-        order, starts = groups(mixed(hash_columns(self.columns, len(self)), self.times), (*self.columns, *self.times))
+        whole = (*self.columns, *self.times)
+        order, starts = groups(identities(whole, len(self)), whole)
         if len(starts) == len(order):
             return self if self.diffs.all() else self.take(np.flatnonzero(self.diffs))
         sums = np.add.reduceat(self.diffs[order], starts)
@@ -129,13 +137,13 @@ class Layout:
 
     def read(self, frame: pl.DataFrame) -> Deltas:
         """A frame's differences. A frame of fewer loop counters is one from outside those loops: they are zero."""
-        series = frame.get_columns()
+        given = frame.get_columns()
         width = len(self._plain)
-        columns = tuple(from_series(one, plain=plain) for one, plain in zip(series[:width], self._plain, strict=True))
+        columns = tuple(from_series(one, plain=plain) for one, plain in zip(given[:width], self._plain, strict=True))
         times = np.zeros((self.depth, len(frame)), np.int64)
-        for place, one in enumerate(series[width:-1]):
+        for place, one in enumerate(given[width:-1]):
             times[place] = one.to_numpy()
-        return Deltas(columns, times, series[-1].to_numpy())
+        return Deltas(columns, times, given[-1].to_numpy())
 
     def write(self, deltas: Deltas) -> pl.DataFrame:
         """The differences as a frame."""
@@ -143,7 +151,5 @@ class Layout:
             to_series(column, name, dtype)
             for column, (name, dtype) in zip(deltas.columns, self.schema.items(), strict=True)
         ]
-        columns += [
-            pl.Series(name, values) for name, values in zip(self._hidden, (*deltas.times, deltas.diffs), strict=True)
-        ]
-        return pl.DataFrame(columns)
+        columns += map(series, self._hidden, (*deltas.times, deltas.diffs))
+        return frame_of(columns)

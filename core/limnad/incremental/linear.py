@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from limnad.errors import JobError
 from limnad.incremental.deltas import DIFF, EPOCH, hidden_columns, time_columns
+from limnad.incremental.quick import frame as frame_of
+from limnad.incremental.quick import series
+from limnad.incremental.times import distinct
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
@@ -23,21 +27,34 @@ def on_rows(width: int, step: FrameStep) -> FrameStep:
 
     def beside(frame: pl.DataFrame) -> pl.DataFrame:
         columns = frame.get_columns()
-        rows = step(pl.DataFrame(columns[:width]))
+        rows = step(frame_of(columns[:width]))
         if len(rows) != len(frame):
             raise JobError(
                 f"an operator row by row made {len(rows)} rows of {len(frame)}: aggregations belong into "
                 "group_by(...).agg(...)"
             )
-        return pl.DataFrame(rows.get_columns() + columns[width:])
+        return frame_of(rows.get_columns() + columns[width:])
 
     return beside
 
 
 def selecting(exprs: Sequence[pl.Expr], depth: int) -> FrameStep:
-    """Like Polars' select; a literal stands in every row."""
+    """Like Polars' select; a literal stands in every row. Columns that are only chosen and renamed need no query."""
     hidden = hidden_columns(depth)
-    return lambda frame: frame.select(*exprs, *hidden)
+    chosen = [_only_a_column(expr) for expr in exprs]
+    columns = [each for each in chosen if each is not None]
+    if len(columns) < len(chosen):
+        return lambda frame: frame.select(*exprs, *hidden)
+    columns += [(name, name) for name in hidden]
+    return lambda frame: pl.DataFrame([frame.get_column(name).alias(alias) for name, alias in columns])
+
+
+def _only_a_column(expr: pl.Expr) -> tuple[str, str] | None:
+    """The column that an expression gives another name, and this name."""
+    roots = expr.meta.root_names()
+    if len(roots) != 1 or not expr.meta.undo_aliases().meta.eq(pl.col(roots[0])):
+        return None
+    return roots[0], expr.meta.output_name()
 
 
 def filtering(width: int, predicates: Sequence[pl.Expr]) -> FrameStep:
@@ -75,34 +92,36 @@ def flat_mapping(
 
 def negating(frame: pl.DataFrame) -> pl.DataFrame:
     """Takes away what was added, and the other way round."""
-    return frame.with_columns(-pl.col(DIFF))
+    columns = frame.get_columns()
+    return frame_of([*columns[:-1], series(DIFF, -columns[-1].to_numpy())])
 
 
-def entering(depth: int, counter: pl.Expr) -> FrameStep:
-    """Gives the times of ``depth`` coordinates one more."""
+def entering(depth: int, trip: pl.Expr | None) -> FrameStep:
+    """Gives the times of ``depth`` coordinates one more: 0, or what an expression says."""
     name = time_columns(depth + 1)[-1]
 
     def entered(frame: pl.DataFrame) -> pl.DataFrame:
-        made = frame.with_columns(counter.cast(pl.Int64).alias(name), pl.col(DIFF)).select(
-            *frame.columns[:-1], name, DIFF
-        )
-        if made[name].null_count() or (made[name] < 0).any():
+        *columns, diff = frame.get_columns()
+        if trip is None:
+            return frame_of([*columns, series(name, np.zeros(len(frame), np.int64)), diff])
+        counter = frame.select(trip.cast(pl.Int64).alias(name)).to_series()
+        if counter.null_count() or (counter < 0).any() or len(counter) != len(frame):
             raise JobError("enter_at() takes an expression that says at which trip, from 0, each row enters the loop")
-        return made
+        return frame_of([*columns, counter, diff])
 
     return entered
 
 
-def leaving(depth: int) -> FrameStep:
-    """Takes the innermost counter from times of ``depth`` coordinates."""
-    name = time_columns(depth)[-1]
-    return lambda frame: frame.drop(name)
+def leaving(frame: pl.DataFrame) -> pl.DataFrame:
+    """Takes the innermost counter away."""
+    columns = frame.get_columns()
+    return frame_of([*columns[:-2], columns[-1]])
 
 
-def going_round(depth: int) -> FrameStep:
-    """Adds one to the innermost counter of times of ``depth`` coordinates."""
-    name = time_columns(depth)[-1]
-    return lambda frame: frame.with_columns(pl.col(name) + 1)
+def going_round(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds one to the innermost counter."""
+    *columns, counter, diff = frame.get_columns()
+    return frame_of([*columns, series(counter.name, counter.to_numpy() + 1), diff])
 
 
 def delaying(epoch: pl.Expr) -> FrameStep:
@@ -127,13 +146,18 @@ class FromStream(Vertex):
 
     def __init__(self, diff: str | None, depth: int) -> None:
         self._names = time_columns(depth)
-        self._diff = pl.lit(1, pl.Int64) if diff is None else pl.col(diff).cast(pl.Int64)
-        self._drop = [diff] if diff is not None else []
+        self._diff = diff
 
     def on_recv(self, port: int, batch: pl.DataFrame, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
-        times = [pl.lit(each, pl.Int64).alias(name) for each, name in zip(time, self._names, strict=True)]
-        self.send_by(0, batch.with_columns(*times, self._diff.alias(DIFF)).drop(self._drop), time)
+        columns = [column for column in batch.get_columns() if column.name != self._diff]
+        for name, coordinate in zip(self._names, time, strict=True):
+            columns.append(series(name, np.full(len(batch), coordinate)))
+        if self._diff is None:
+            columns.append(series(DIFF, np.ones(len(batch), np.int64)))
+        else:
+            columns.append(batch.get_column(self._diff).cast(pl.Int64).alias(DIFF))
+        self.send_by(0, frame_of(columns), time)
 
 
 class ToStream(Vertex):
@@ -150,13 +174,16 @@ class ToStream(Vertex):
 
     def on_recv(self, port: int, batch: pl.DataFrame, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
-        for at, part in by_time(batch, self._names):
-            self.send_by(0, part.drop(self._names).rename({DIFF: self._diff}), at)
+        for at, part in by_time(batch, len(self._names)):
+            *columns, diff = part.get_columns()
+            rows = frame_of([*columns[: -len(at)], diff.alias(self._diff)])
+            self.send_by(0, rows, at)
 
 
-def by_time(frame: pl.DataFrame, names: Sequence[str]) -> list[tuple[Timestamp, pl.DataFrame]]:
-    """The rows of each time."""
-    if all(frame[name].n_unique() == 1 for name in names):
-        return [(tuple(frame.row(0)[frame.columns.index(name)] for name in names), frame)]
-    parts = frame.partition_by(names, as_dict=True, maintain_order=True)
-    return [(time, part) for time, part in sorted(parts.items())]
+def by_time(frame: pl.DataFrame, depth: int) -> list[tuple[Timestamp, pl.DataFrame]]:
+    """The rows of each time, of ``depth`` coordinates."""
+    times = np.array([column.to_numpy() for column in frame.get_columns()[-depth - 1 : -1]])
+    found, which = distinct(times)
+    if len(found) == 1:
+        return [(found[0], frame)]
+    return [(time, frame.filter(pl.Series(which == number))) for number, time in enumerate(found)]

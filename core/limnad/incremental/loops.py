@@ -33,8 +33,7 @@ class Variable:
         depth = depth_of(loop.context)
         like = replace(_any_stream(loop.flow), schema=Layout(dict(schema), depth).frame_schema)
         self._feedback = loop.feedback(like)
-        self._depth = depth
-        round_again = Collection(self._feedback.stream, schema)
+        round_again = Collection(self._feedback.stream, schema, loose=True)
         self.collection: Collection = round_again if self._source is None else self._source.concat(round_again)
 
     def set(self, result: Collection) -> None:
@@ -46,11 +45,11 @@ class Variable:
         self.collection._check_like(result)
         if result.context is not self._loop.context:
             raise GraphError(f"a variable of the loop {self._loop.name!r} is set to a collection that lives elsewhere")
-        if not result.consolidated:  # What cancels would go round for ever.
+        if result.loose:  # What cancels would go round for ever.
             result = result.consolidate()
         if self._source is not None:
             result = result.except_(self._source)
-        self._feedback.connect(result._step("once more", going_round(self._depth)).stream)
+        self._feedback.connect(result._step("once more", going_round).stream)
 
 
 def iterate(

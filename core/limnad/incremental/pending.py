@@ -70,6 +70,10 @@ class Pending(State):
         """The key columns."""
         return deltas.pick(self._key)
 
+    def size_bytes(self) -> int:
+        """See `State.size_bytes`."""
+        return sum(deltas.size_bytes() + 8 * len(deltas) for deltas in self._deltas)
+
     def capture(self) -> Capture:
         """See `State.capture`."""
         return _Capture(tuple(self._deltas), self._layout)

@@ -20,15 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from limnad.incremental.columns import Columns, Hashes, Indexes, groups, hash_columns, ranges
+from limnad.incremental.columns import Columns, Hashes, Indexes, groups, hash_columns, identities, ranges
 from limnad.incremental.deltas import Deltas, Layout, concat_deltas
 from limnad.incremental.pending import Pending, Requests, by_message, ready
-from limnad.incremental.times import Times, before, distinct, mixed, product_antichain
+from limnad.incremental.times import Times, before, distinct, product_antichain
 from limnad.incremental.trace import Found, Trace
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
@@ -95,7 +95,7 @@ class Reduce(Vertex):
         keys = self._input.key_of(deltas)
         hashes = hash_columns(keys, len(deltas))
         self._input.insert(deltas, hashes, self._since)
-        places = _first_of_each(mixed(hashes, deltas.times), (*keys, *deltas.times))
+        places = _first_of_each((*keys, *deltas.times), len(deltas))
         pairs = Deltas(keys, deltas.times, np.ones(len(deltas), np.int64)).take(places)
         self._pending.add(pairs, hashes[places])
         self._requests.received(distinct(pairs.times)[0])
@@ -328,7 +328,7 @@ def _missing(key: Indexes, times: Times, known: Indexes, at: Times) -> tuple[Ind
     return ordered_key[fresh], ordered_times[:, fresh]
 
 
-def _first_of_each(hashes: Hashes, columns: Sequence[Any]) -> Indexes:
+def _first_of_each(columns: Columns, length: int) -> Indexes:
     """One place of each of the different rows."""
-    order, starts = groups(hashes, tuple(columns))
+    order, starts = groups(identities(columns, length), columns)
     return order[starts]

@@ -14,13 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from limnad.incremental.columns import Hashes
 from limnad.timely.timestamp import Timestamp
 
 Times: TypeAlias = npt.NDArray[np.int64]
 """Of shape ``(coordinates, rows)``."""
-
-_FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 
 
 def before(left: Times, right: Times) -> npt.NDArray[np.bool_]:
@@ -72,15 +69,6 @@ def advance(times: Times, since: Times) -> Times:
     return moved
 
 
-def mixed(hashes: Hashes, times: Times) -> Hashes:
-    """Hashes of rows together with their times."""
-    for place, coordinate in enumerate(times):
-        hashes = hashes + coordinate.view(np.uint64) * _FACTORS[place % len(_FACTORS)]
-        if place:
-            hashes ^= hashes >> np.uint64(31)
-    return hashes
-
-
 def to_times(times: Sequence[Timestamp]) -> Times:
     """Timestamps as an array."""
     return np.ascontiguousarray(np.array(times, np.int64).T)
@@ -98,5 +86,17 @@ def distinct(times: Times) -> tuple[list[Timestamp], npt.NDArray[np.int64]]:
     first = times[:, :1]
     if (times == first).all():
         return [tuple(first[:, 0].tolist())], np.zeros(times.shape[1], np.int64)
-    found, inverse = np.unique(times, axis=1, return_inverse=True)
-    return list(map(tuple, found.T.tolist())), inverse.reshape(-1)
+    _, places, inverse = np.unique(_packed(times), return_index=True, return_inverse=True)
+    return list(map(tuple, times[:, places].T.tolist())), inverse
+
+
+def _packed(times: Times) -> npt.NDArray[np.int64]:
+    """A number for each time, in their order."""
+    packed: npt.NDArray[np.int64] = times[0]
+    for coordinate in times[1:]:
+        least, span = int(coordinate.min()), int(coordinate.max() - coordinate.min()) + 1
+        packed = packed - packed.min()
+        if (int(packed.max()) + 1) * span >= 1 << 62:
+            _, packed = np.unique(packed, return_inverse=True)
+        packed = (packed * span + (coordinate - least)).astype(np.int64)
+    return packed

@@ -21,9 +21,9 @@ import numpy as np
 import polars as pl
 
 from limnad.batch import KEY_GROUPS, groups_of, least_hash
-from limnad.incremental.columns import Columns, Hashes, Indexes, all_equal, groups, hash_columns, ranges
+from limnad.incremental.columns import Columns, Hashes, Indexes, all_equal, groups, hash_columns, identities, ranges
 from limnad.incremental.deltas import Deltas, Layout, concat_deltas
-from limnad.incremental.times import Times, advance, mixed
+from limnad.incremental.times import Times, advance
 from limnad.timely.state import Capture, Piece, Share, State, StateError
 
 GROWTH = 3
@@ -200,6 +200,10 @@ class Trace(State):
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
+    def size_bytes(self) -> int:
+        """See `State.size_bytes`."""
+        return sum(run.hashes.nbytes + run.deltas.size_bytes() for run in self._runs)
+
     def capture(self) -> Capture:
         """See `State.capture`."""
         return _Capture(tuple(self._runs), self._durable, self.layout)
@@ -232,8 +236,8 @@ class Trace(State):
 
 
 def _consolidated(deltas: Deltas, hashes: Hashes) -> tuple[Deltas, Hashes]:
-    rows = mixed(hash_columns(deltas.columns, len(deltas)), deltas.times)
-    order, starts = groups(rows, (*deltas.columns, *deltas.times))
+    rows = (*deltas.columns, *deltas.times)
+    order, starts = groups(identities(rows, len(deltas)), rows)
     sums = np.add.reduceat(deltas.diffs[order], starts)
     kept = np.flatnonzero(sums)
     places = order[starts[kept]]

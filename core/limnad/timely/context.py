@@ -8,7 +8,7 @@ import polars as pl
 
 from limnad.timely.graph import Stage, depth_of
 from limnad.timely.timestamp import TOP, Timestamp, less_equal
-from limnad.timely.vertex import TimeError
+from limnad.timely.vertex import TimeError, Vertex
 
 if TYPE_CHECKING:
     from limnad.timely.scheduler import Scheduler
@@ -54,6 +54,10 @@ class Context:
     def frontier(self, port: int) -> tuple[Timestamp, ...]:
         """See `VertexContext.frontier`."""
         return self._scheduler.input_frontier(self._stage, port, self._depth)
+
+    def sibling(self, stage: str) -> Vertex:
+        """See `VertexContext.sibling`."""
+        return self._scheduler.vertex_of(stage)
 
     def publish(self, output: str, epoch: int, batch: Any) -> None:
         """See `VertexContext.publish`."""

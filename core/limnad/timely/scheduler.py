@@ -272,9 +272,12 @@ class Scheduler:
         self._unchecked.clear()
 
     def _complete(self, stage_index: int) -> int:
-        """How many epochs are complete at the inputs of a stage outside all loops."""
+        """How many epochs are complete at the inputs of a stage outside all loops.
+
+        A vertex may send into epochs that never come; these do not exist.
+        """
         frontiers = [self._view.implied[connector.index].frontier for connector in self.graph.inputs[stage_index]]
-        return min((frontier[0][0] for frontier in frontiers if frontier), default=self.epochs_opened)
+        return min([self.epochs_opened, *(frontier[0][0] for frontier in frontiers if frontier)])
 
     def _run_notification(self) -> None:
         guarantee, _, index, since_ns = heappop(self._due)
@@ -308,6 +311,12 @@ class Scheduler:
         if taken:
             self._due = sorted(entry for entry in self._due if entry[2] != index or entry[0] is TOP)
         return [(time, since_ns) for time, _, _, since_ns in taken]
+
+    def vertex_of(self, stage: str) -> Vertex:
+        """This worker's vertex of a stage."""
+        vertex = self.vertices[self.graph.stage(stage).index]
+        assert vertex is not None, f"the stage {stage!r} has no vertex"
+        return vertex
 
     def input_frontier(self, stage: Stage, port: int, depth: int) -> tuple[Timestamp, ...]:
         """The frontier at an input port; the least one before all workers' initial counts are known."""

@@ -9,6 +9,8 @@ One rule binds them: what a callback sends or asks for must not lie before its o
 of the batch; in `on_notify` the capability that was asked with, which by default is the time asked for.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -37,6 +39,9 @@ class VertexContext(Protocol):
 
     def frontier(self, port: int) -> tuple[Timestamp, ...]:
         """See `Vertex.frontier`."""
+
+    def sibling(self, stage: str) -> Vertex:
+        """The vertex of another stage on the same worker, for stages that read one state; from `on_start` on."""
 
     def publish(self, output: str, epoch: int, batch: Any) -> None:
         """Hands all of an epoch's rows of a named output to whoever has subscribed to it, outside the dataflow."""
