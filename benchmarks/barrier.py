@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from benchmarks.baselines.barrier_node import WARM_UP
 from benchmarks.harness import Aim, Better, Row, Settings, best_of, in_turn
@@ -42,8 +43,13 @@ def rows(settings: Settings) -> Iterable[Row]:
 
 def _ours(workers: int, rounds: int, progress: str) -> float:
     run = limnad_run("barrier", workers, {"rounds": WARM_UP + rounds}, "--progress", progress)
+    return round_us(run.outputs["times"], workers)
+
+
+def round_us(times: Iterable[Any], workers: int) -> float:
+    """The median round of what the job puts out: the times at each worker."""
     medians = []
-    for _, times_s in run.outputs["times"]:
+    for _, times_s in times:
         took_s = [later - earlier for earlier, later in zip(times_s[WARM_UP:], times_s[WARM_UP + 1 :], strict=False)]
         medians.append(statistics.median(took_s))
     assert len(medians) == workers
