@@ -39,7 +39,7 @@ def rows(settings: Settings) -> Iterable[Row]:
     """Submit, then Push with and without a store."""
     with tempfile.TemporaryDirectory() as folder, _bare() as echo:
         with _cluster(Path(folder) / "plain") as client:
-            sides = {"submit": partial(_first_output, client), "run": _whole_run}
+            sides: dict[str, Callable[[], float]] = {"submit": partial(_first_output, client), "run": _whole_run}
             measured = in_turn(settings.runs, sides)
             yield Row(
                 "submit to first output", "limnad run", "s", measured["submit"], measured["run"], Better.LESS, note=NOTE
@@ -114,7 +114,7 @@ def _cluster(folder: Path, *flags: str) -> Iterator[Client]:
 def serve(announce: Any) -> None:
     """Answers each message of a stream by an empty one; in a process of its own, as long as that lives."""
     server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", -1)])
-    handler = grpc.stream_stream_rpc_method_handler(lambda requests, _: (b"" for _ in requests))
+    handler: Any = grpc.stream_stream_rpc_method_handler(lambda requests, _: (b"" for _ in requests))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bare.Push", {"Push": handler}),))
     announce.send(server.add_insecure_port("127.0.0.1:0"))
     server.start()

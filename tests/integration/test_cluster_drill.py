@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from limnad.cli.watched import coordinators_of, engines_of
 from tests.helpers.clusters import processes_with
 from tests.helpers.running import LIMNAD
@@ -155,12 +157,13 @@ def counted(limnad: Commands, job: str) -> Counter[str]:
     return found
 
 
-def test_jobs_of_a_cluster_whose_processes_are_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("security", [(), ("--tls",)], ids=["plain", "tls"])
+def test_jobs_of_a_cluster_whose_processes_are_killed(tmp_path: Path, security: tuple[str, ...]) -> None:
     for name, text in {"components": COMPONENTS, "words": WORDS, "raising": RAISING}.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
     texts, random, folder = Texts(tmp_path), Random(2), tmp_path / "state"
     limnad = Commands(folder)
-    limnad.run("cluster", "up", "-w", "3", "--coordinator", "--store", f"dir:{tmp_path / 'store'}")
+    limnad.run("cluster", "up", "-w", "3", "--coordinator", *security, "--store", f"dir:{tmp_path / 'store'}")
     try:
         often = ["--checkpoint", "200ms"]
         limnad.run("submit", str(tmp_path / "components.py"), "--name", "components", *often)

@@ -19,7 +19,7 @@ from limnad import AsyncClient, ClusterError, JobError, JobFailed
 from limnad.client import Checkpointing, Client, LocalCluster
 from limnad.client.packing import pack
 from limnad.store import open_store
-from limnad_proto.v1 import jobs_pb2
+from limnad_proto.v1 import control_pb2, jobs_pb2
 from limnad_worker.registry import Registry
 from tests.helpers.clusters import Agents, epochs
 from tests.helpers.totals import expected, write_job
@@ -263,3 +263,23 @@ def test_pack_makes_an_archive_that_can_be_submitted(tmp_path: Path) -> None:
         assert limnad("pack", job, "-o", target, address=agents.addresses[0]).returncode == 0
         done = limnad("submit", target, "--wait", address=agents.addresses[0])
         assert (done.returncode, done.stdout) == (0, "job-1\n")
+
+
+def test_a_client_that_has_no_patience_has_its_job_all_the_same(tmp_path: Path) -> None:
+    job = write_job(tmp_path)
+    store = f"dir:{tmp_path / 'store'}"
+    with Agents(1, "--store", store, folder=tmp_path).start(0) as agents, agents.client() as client:
+        agents.gathered()
+        packed = pack(job, "job", None)
+        request = jobs_pb2.SubmitRequest(
+            path=packed.path,
+            archive=client._upload(packed.data),
+            request_id="impatient",
+            arguments=[control_pb2.Argument(name="epochs", value="5")],
+        )
+        calls = [client._line.jobs.Submit.future(request) for _ in range(3)]
+        for call in calls:
+            call.cancel()
+        again = client._line.jobs.Submit(request, timeout=60)
+        assert client.job(again.job).wait().state == "finished"
+        assert [status.job for status in client.jobs()] == [again.job]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+T = TypeVar("T")
+
 WATCH_INTERVAL_S = 0.25
 """How often a watcher is told of a job that runs: as often as a live view is drawn."""
 
@@ -39,6 +41,15 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
     def __init__(self, leader: Leader) -> None:
         self._leader = leader
+        self._begun: set[asyncio.Future[Any]] = set()
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does something whole, also if the client hangs up in the middle of it or has no more time."""
+        task = asyncio.ensure_future(work)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # Nobody may be left to hear it.
+        return await asyncio.shield(task)
 
     def register(self, server: Any) -> None:
         """Adds the service to a server."""
@@ -63,7 +74,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await _refuse(context, problem)
         try:
             told = dict(context.invocation_metadata() or ())
-            job = await self._leader.submit(request, str(told.get("traceparent", "")))
+            job = await self._whole(self._leader.submit(request, str(told.get("traceparent", ""))))
         except (Refused, JobError, NotLeading, StoreError) as error:
             await _abort(context, error)
         return jobs_pb2.SubmitResponse(job=job.name, durable=job.survives_losses)
@@ -195,7 +206,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:  # noqa: N802
         """See `jobs.proto`."""
         job = await self._own_job(request.job, context)
-        await job.cancel()
+        await self._whole(job.cancel())
         await self._leader.settle(job)
         return jobs_pb2.CancelResponse()
 
@@ -203,7 +214,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._own_job(request.job, context)
         if not job.state.ended:
-            await steering.drain(job)
+            await self._whole(steering.drain(job))
             await self._leader.settle(job)
         return jobs_pb2.DrainResponse()
 
@@ -234,7 +245,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if request.workers > MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            generation = await self._leader.restore(job, request.checkpoint, request.workers)
+            generation = await self._whole(self._leader.restore(job, request.checkpoint, request.workers))
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
@@ -247,7 +258,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if not 1 <= request.workers <= MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            return jobs_pb2.RescaleResponse(generation=await steering.rescale(job, request.workers))
+            return jobs_pb2.RescaleResponse(generation=await self._whole(steering.rescale(job, request.workers)))
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
 

@@ -64,7 +64,8 @@ class Member(grpc.GenericRpcHandler):
 
         if not call.method.startswith("/limnad.v1.JobService/"):
             return None
-        return grpc.unary_unary_rpc_method_handler(refuse)
+        # Called at once: one for a single message would wait for it, and a stream may have none.
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
     async def run(self) -> None:
         """Never returns."""
