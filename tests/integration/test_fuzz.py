@@ -25,6 +25,7 @@ from limnad.cli.watched import coordinators_of, engines_of
 from limnad.client import Job
 from limnad_proto.callers import CALLERS
 from limnad_proto.tls import Role
+from limnad_proto.tokens import as_metadata
 from limnad_proto.v1 import control_pb2, coordinator_pb2, exchange_pb2, hosts_pb2, jobs_pb2
 from tests.helpers.ports import listening
 from tests.helpers.secured import SecuredAgents, channel
@@ -39,7 +40,7 @@ PATIENCE_S = 30.0
 LASTING, LASTING_S = ("/Watch", "/Subscribe", "/Logs"), 1.0
 """What goes on as long as a job does, without a word if there is none to say; for how long it is listened to."""
 
-ENDING = ("/Cancel", "/Drain", "/Restore", "/Rescale")
+ENDING = ("/Cancel", "/Drain", "/Restore", "/Rescale", "/Delete")
 """What would end the job that the others are about."""
 
 FILES = (jobs_pb2, hosts_pb2, control_pb2, exchange_pb2, coordinator_pb2, health_pb2, reflection_pb2)
@@ -233,6 +234,10 @@ def test_whatever_is_said_is_answered_by_a_status(target: Target, path: str) -> 
     for _ in range(ROUNDS):
         nonsense = Nonsense(rng.randrange(1 << 60), names)
         answered += [said(line, nonsense, path, method, target.agents.token) for line in lines]
+    if path.endswith("/Resize"):
+        resize: Any = lines[0].unary_unary(path)
+        metadata = as_metadata(target.agents.token)
+        resize(jobs_pb2.ResizeRequest(agents=2).SerializeToString(), metadata=metadata, timeout=PATIENCE_S)
     for line in lines:
         line.close()
     if not path.endswith(LASTING):
@@ -243,7 +248,7 @@ def said(
     line: grpc.Channel, nonsense: Nonsense, path: str, method: descriptor.MethodDescriptor, token: str
 ) -> grpc.StatusCode:
     """Makes one call, and reads what comes; what goes on by right (a job is watched) is hung up after a while."""
-    metadata = (*nonsense.metadata(), ("authorization", f"Bearer {token}"))
+    metadata = (*nonsense.metadata(), *as_metadata(token))
     make: Callable[..., Any] = line.stream_stream(path)
     patience_s = LASTING_S if path.endswith(LASTING) else PATIENCE_S
     call = make(iter(nonsense.messages(method)), metadata=metadata, timeout=patience_s)

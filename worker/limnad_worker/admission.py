@@ -69,6 +69,8 @@ RULES = {
     "Checkpoint": Rule(seconds=3600.0),
     "Restore": Rule(seconds=3600.0),
     "Rescale": Rule(seconds=3600.0),
+    "Pin": Rule(seconds=3600.0),
+    "Delete": Rule(seconds=600.0),
     "GetCluster": Rule(seconds=600.0),
 }
 

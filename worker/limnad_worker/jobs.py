@@ -283,7 +283,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._own_job(request.job, context)
         try:
-            await self._leader.delete(job)
+            await self._whole(self._leader.delete(job))
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
