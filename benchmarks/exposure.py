@@ -23,9 +23,9 @@ LOAD = 0.5
 
 NOTE = (
     f"k-exposure: posts of {USERS:,} users who follow {FOLLOW} others each, {EPOCH_POSTS:,} an epoch, {WORKERS} "
-    f"workers, checkpoints every {CHECKPOINT_EPOCHS} epochs into a directory. Latency: from when the first posts of the "
-    "next epoch have been made, so that an epoch is over, to when worker 0 has its answer, at half the posts a second that "
-    "come through without checkpoints. Plain Python: the same in one thread, sets and dicts, no engine."
+    f"workers, checkpoints every {CHECKPOINT_EPOCHS} epochs into a directory. Latency: from when the first posts of "
+    "the next epoch have been made, so that an epoch is over, to when worker 0 has its answer, at half the posts a "
+    "second that come through without checkpoints. Plain Python: the same in one thread, sets and dicts, no engine."
 )
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from benchmarks.harness import Aim, Better, Row, Settings, Unavailable, say
 from benchmarks.in_process import Live, seconds
 from benchmarks.jobs.live_components import EDGES, WORDS, components, wordcount
-from benchmarks.rmat import rmat
+from benchmarks.rmat import renamed_rmat
 
 Ends = npt.NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def rows(settings: Settings) -> Iterable[Row]:
 
 def _components(settings: Settings) -> Iterable[Row]:
     scale = settings.size(SCALE, 10)
-    source, target = rmat(1, scale, EDGES_PER_NODE << scale)
+    source, target = renamed_rmat(1, scale, EDGES_PER_NODE << scale)
     note = NOTE.format(edges=len(source), nodes=1 << scale)
     medians, slow, empties, scratches = [], [], [], []
     for run in range(settings.runs):

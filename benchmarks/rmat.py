@@ -41,29 +41,15 @@ def write_rmat(folder: Path, scale: int, edges: int, files: int = 4, seed: int =
     return str(folder / "*.parquet")
 
 
-"""Random graphs with few nodes of many edges, as real ones are (R-MAT), from a seed."""
-
-import numpy as np
-import numpy.typing as npt
-
-QUADRANTS = (0.57, 0.19, 0.19, 0.05)
-"""How likely an edge falls into each quarter of the adjacency matrix, again and again; those of Graph500."""
-
-
-def rmat(seed: int, scale: int, edges: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def renamed_rmat(seed: int, scale: int, edges: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Ends of ``edges`` edges between ``2**scale`` nodes, whose numbers say nothing; loops are left out.
 
-    >>> ends = rmat(1, 4, 10)
+    >>> ends = renamed_rmat(1, 4, 10)
     >>> bool((ends[0] != ends[1]).all()), bool((ends[0] < 16).all())
     (True, True)
     """
     rng = np.random.default_rng(seed)
-    borders = np.cumsum(QUADRANTS)[:3]
-    source, target = np.zeros(edges, np.int64), np.zeros(edges, np.int64)
-    for _ in range(scale):
-        quarter = np.searchsorted(borders, rng.random(edges))
-        source = 2 * source + quarter // 2
-        target = 2 * target + quarter % 2
+    sources, targets = rmat(rng, scale, edges)
     names = rng.permutation(1 << scale)
-    kept = source != target
-    return names[source[kept]], names[target[kept]]
+    kept = sources != targets
+    return names[sources[kept]], names[targets[kept]]

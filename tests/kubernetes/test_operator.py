@@ -147,7 +147,7 @@ def deployment(name: str, image: str, command: list[str], replicas: int = 1) -> 
 
 
 @pytest.fixture(scope="module")
-def objects(pods: ApiServer, api: Any, core: Any, crds: None) -> Iterator[Objects]:
+def objects(pods: ApiServer, api: Any, core: Any, crds: None) -> Iterator[Objects]:  # noqa: ARG001 - they have to be there
     """A namespace with two operators and a Redis."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": namespace}})

@@ -178,8 +178,10 @@ def test_a_pod_on_a_node_that_is_gone_is_taken_for_gone_after_its_time() -> None
                     {"image": "x:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}
                 ]
             },
-            "pod c-worker-1 does not get its image 'x:1' (ErrImagePull: no). Correct spec.image, or name a Secret for the "
-            "registry in spec.imagePullSecrets",
+            (
+                "pod c-worker-1 does not get its image 'x:1' (ErrImagePull: no). Correct spec.image, or name a Secret "
+                "for the registry in spec.imagePullSecrets"
+            ),
         ),
         (
             {
@@ -194,13 +196,17 @@ def test_a_pod_on_a_node_that_is_gone_is_taken_for_gone_after_its_time() -> None
         ),
         (
             {"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "x"}}}]},
-            "pod c-worker-1 cannot start (x). Make what it lacks, or correct its reference in the spec (store, tls or "
-            "tokens)",
+            (
+                "pod c-worker-1 cannot start (x). Make what it lacks, or correct its reference in the spec (store, tls "
+                "or tokens)"
+            ),
         ),
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes: Insufficient cpu."}]},
-            "pod c-worker-1 cannot be scheduled: 0/3 nodes: Insufficient cpu. Ask for less in spec.workers.resources, "
-            "or give the cluster more nodes",
+            (
+                "pod c-worker-1 cannot be scheduled: 0/3 nodes: Insufficient cpu. Ask for less in "
+                "spec.workers.resources, or give the cluster more nodes"
+            ),
         ),
     ],
 )
