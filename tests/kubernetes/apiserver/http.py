@@ -6,6 +6,7 @@ import asyncio
 import random
 import weakref
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -157,8 +158,7 @@ class Handler:
         """One object, in the form that the client takes."""
         accept = request.headers.get("Accept", "")
         if "as=Table" in accept:
-            whole = request.query.get("includeObject", "Metadata")
-            item = tables.table(target.resource, [item], item["metadata"]["resourceVersion"], whole)
+            item = self._table(request, target, item)
         elif "as=PartialObjectMetadata" in accept:
             item = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": item["metadata"]}
         return _json(item, code)
@@ -208,18 +208,24 @@ class Handler:
         if fault is not None and fault.hang:
             await asyncio.Event().wait()
         try:
-            async for event in watch(self._api, wish):
-                if as_table and event["type"] != "BOOKMARK":
-                    item = event["object"]
-                    whole = query.get("includeObject", "Metadata")
-                    event["object"] = tables.table(target.resource, [item], item["metadata"]["resourceVersion"], whole)
-                await response.write(msgspec.json.encode(event) + b"\n")
-                if fault is not None and fault.drop:
-                    raise Dropped
+            async with aclosing(watch(self._api, wish)) as events:
+                async for event in events:
+                    if as_table and event["type"] != "BOOKMARK":
+                        event["object"] = self._table(request, target, event["object"])
+                    await response.write(msgspec.json.encode(event) + b"\n")
+                    if fault is not None and fault.drop:
+                        raise Dropped
+            await response.write_eof()
         except ApiError as error:
             await response.write(msgspec.json.encode({"type": "ERROR", "object": error.status()}) + b"\n")
-        await response.write_eof()
+            await response.write_eof()
+        except ConnectionError:
+            pass  # Whoever watched has gone.
         return response
+
+    def _table(self, request: web.Request, target: paths.Target, item: Object) -> Object:
+        whole = request.query.get("includeObject", "Metadata")
+        return tables.table(target.resource, [item], item["metadata"]["resourceVersion"], whole)
 
     async def _log(self, request: web.Request, pod: Object) -> web.StreamResponse:
         container = request.query.get("container") or pod["spec"]["containers"][0]["name"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +38,7 @@ class Wish:
     timeout_s: float
 
 
-async def watch(api: Api, wish: Wish) -> AsyncIterator[Object]:
+async def watch(api: Api, wish: Wish) -> AsyncGenerator[Object, None]:
     """The events.
 
     Raises:
@@ -71,7 +71,7 @@ def _initial(api: Api, wish: Wish, revision: int) -> Iterator[Object]:
         yield bookmark
 
 
-async def _live(api: Api, wish: Wish, changes: asyncio.Queue[Change]) -> AsyncIterator[Object]:
+async def _live(api: Api, wish: Wish, changes: asyncio.Queue[Change]) -> AsyncGenerator[Object, None]:
     loop = asyncio.get_running_loop()
     end = loop.time() + wish.timeout_s
     bookmark_at = loop.time() + wish.bookmark_s if wish.bookmarks else end

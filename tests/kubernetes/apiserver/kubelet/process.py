@@ -107,10 +107,12 @@ class Process:
 
     Args:
         outer: What waits for it: the launcher.
+        env: Its variables.
     """
 
-    def __init__(self, outer: asyncio.subprocess.Process) -> None:
+    def __init__(self, outer: asyncio.subprocess.Process, env: Mapping[str, str]) -> None:
         self._outer = outer
+        self._env = env  # Not from /proc: a program may write over its own.
 
     @classmethod
     async def start(cls, launch: Launch) -> Process:
@@ -127,7 +129,7 @@ class Process:
                 start_new_session=True,
                 env={"PATH": OWN_PATH},
             )
-        return cls(outer)
+        return cls(outer, launch.env)
 
     async def wait(self) -> int:
         """Its exit code; 128 and the signal's number if a signal ended it."""
@@ -178,7 +180,7 @@ class Process:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=_environ(self.pid),
+            env=self._env,
         )
         try:
             async with asyncio.timeout(timeout_s):
@@ -188,15 +190,6 @@ class Process:
             await inside.wait()
             raise
         return inside.returncode or 0, out.decode(errors="replace")
-
-
-def _environ(pid: int) -> dict[str, str]:
-    """The variables that a process was started with."""
-    try:
-        text = Path(f"/proc/{pid}/environ").read_bytes().decode()
-    except OSError:
-        return {"PATH": OWN_PATH}
-    return dict(part.split("=", 1) for part in text.split("\0") if "=" in part)
 
 
 def _tree(pid: int) -> list[int]:
