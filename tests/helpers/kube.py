@@ -42,3 +42,29 @@ def is_ready(pod: Any) -> bool:
     """Whether a pod says that it can be used."""
     conditions = pod.status.conditions or []
     return any(each.type == "Ready" and each.status == "True" for each in conditions)
+
+
+def until_custom(
+    custom: Any,
+    group: str,
+    version: str,
+    namespace: str,
+    plural: str,
+    name: str,
+    *,
+    good: Callable[[dict[str, Any]], Any],
+    within_s: int = 60,
+) -> dict[str, Any]:
+    """Waits until a custom object is as it should be; see `until`.
+
+    Raises:
+        AssertionError: It has not become so.
+    """
+    where = (group, version, namespace, plural)
+    options = {"field_selector": f"metadata.name={name}", "timeout_seconds": within_s}
+    seen: dict[str, Any] = {}
+    for event in _Watch().stream(custom.list_namespaced_custom_object, *where, **options):
+        seen = event["object"]
+        if event["type"] != "DELETED" and good(seen):
+            return seen
+    raise AssertionError(f"after {within_s} s {plural}/{name} is still {seen.get('status', 'without a status')}")
