@@ -404,3 +404,27 @@ def test_2_4_a_notification_may_send_from_its_capability_on_not_from_its_guarant
     with pytest.raises(VertexFailure) as failure:
         run(job((1,)), {"x": [[1], [], []]})
     assert isinstance(failure.value.__cause__, TimeError)
+
+
+def test_2_4_a_request_for_what_is_due_joins_it() -> None:
+    called: list[Timestamp] = []
+
+    class Stale(Vertex):
+        def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
+            self.notify_at((0,), capability=time)
+
+        def on_notify(self, time: Timestamp) -> None:
+            self.send_by(0, [1], (2,))
+
+    class Counting(Stale):
+        def on_notify(self, time: Timestamp) -> None:
+            called.append(time)
+            self.send_by(0, [2], (2,))
+
+    def job(flow: Flow) -> None:
+        x = flow.input("x")
+        first = flow.vertex(Stale, x, name="first")  # Both become due at once, and then the first sends to the second.
+        flow.vertex(Counting, first.concat(x), name="second").output("y")
+
+    assert run(job, {"x": [[], [1], []]}).outputs["y"] == {0: [], 1: [], 2: [2]}
+    assert called == [(0,)]

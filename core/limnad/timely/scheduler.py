@@ -454,11 +454,14 @@ class Scheduler:
 
     def request(self, stage: Stage, guarantee: Timestamp, capability: Timestamp) -> None:
         """A vertex is owed a notification; its capability counts from now on."""
-        if self.requests[stage.index].add(guarantee, capability):
-            if capability is not TOP:
-                self.progress.add(self._locations.of_stage(stage), capability, 1)
-            if stage.index not in self._unchecked:
-                self._unchecked[stage.index] = self._clock_ns()
+        due = self.due_capabilities.get((stage.index, guarantee))
+        if due is not None:  # The call is about to be made, and will be for this request too.
+            fresh = capability not in due
+            due.add(capability)
+        elif fresh := self.requests[stage.index].add(guarantee, capability):
+            self._unchecked.setdefault(stage.index, self._clock_ns())
+        if fresh and capability is not TOP:
+            self.progress.add(self._locations.of_stage(stage), capability, 1)
 
 
 @dataclass(slots=True)
