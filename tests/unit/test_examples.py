@@ -10,9 +10,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.helpers.example_files import EXAMPLES, load
 
 
 def outputs(name: str, *arguments: str) -> dict[str, dict[int, list[Any]]]:
@@ -58,16 +59,7 @@ def test_collatz() -> None:
 
 def test_bfs() -> None:
     found = outputs("bfs.py", "nodes=300", "edges=500")["nodes at each distance"][0]
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("bfs", EXAMPLES / "bfs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    bfs = module_from_spec(spec)
-    spec.loader.exec_module(bfs)
-    import numpy as np
-
-    edges = bfs.random_edges(np.random.default_rng(1), 300, 500)
+    edges = load("bfs").random_edges(np.random.default_rng(1), 300, 500)
     near: dict[int, set[int]] = {}
     for a, b in edges:
         near.setdefault(a, set()).add(b)
@@ -95,6 +87,15 @@ def test_distinct_count() -> None:
     assert sorted(found["distinct"][0]) == ["be", "not", "or", "to"]
     assert found["counts"][1] == []
     assert sorted(found["counts"][2]) == [["be", 2], ["it", 1], ["let", 1]]
+
+
+def test_popular_hashtags() -> None:
+    found = outputs("popular_hashtags.py", "epochs=3", "tweets_an_epoch=200", "users=40")
+    fresh = {row["query"]: row for epoch in found["fresh"].values() for row in epoch}
+    stale = {row["query"]: row for epoch in found["stale"].values() for row in epoch}
+    assert set(fresh) == set(stale) == set(range(12))
+    assert all(row["community"] is None for row in found["stale"][0])
+    assert all(row["community"] <= row["user"] for row in fresh.values())
 
 
 def test_running_totals() -> None:
