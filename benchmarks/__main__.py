@@ -9,6 +9,7 @@ from benchmarks import (
     checkpoint,
     exchange,
     exposure,
+    figure1,
     graphs,
     incremental,
     operators,
@@ -41,6 +42,7 @@ SUITES: dict[str, Callable[[Settings], Iterable[Row]]] = {
     "learning": graphs.learning_rows,
     "exposure": exposure.rows,
     "incremental": incremental.rows,
+    "figure1": figure1.rows,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -58,6 +58,8 @@ class Lookup(limnad.Vertex):
         stale: How many epochs earlier than the row's own the answer may be.
     """
 
+    quiet_inputs = frozenset({1})  # changes are no answers: only what `on_notify` waits for waits for them
+
     def __init__(self, stale: int) -> None:
         self.stale = stale
         self.known = limnad.KeyedState[int, int]("known")

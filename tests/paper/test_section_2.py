@@ -428,3 +428,51 @@ def test_2_4_a_request_for_what_is_due_joins_it() -> None:
 
     assert run(job, {"x": [[], [1], []]}).outputs["y"] == {0: [], 1: [], 2: [2]}
     assert called == [(0,)]
+
+
+class Answers(Vertex):
+    """Port 0: questions, answered with the sum of what port 1 had before their epoch."""
+
+    quiet_inputs = frozenset({1})
+
+    def __init__(self) -> None:
+        self.told: dict[Timestamp, int] = {}
+
+    def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
+        if port == 0:
+            self.notify_at((time[0] - 1,), capability=time)
+        else:
+            self.told[time] = self.told.get(time, 0) + sum(batch)
+
+    def on_notify(self, time: Timestamp) -> None:
+        known = sum(number for told, number in self.told.items() if told <= time)
+        self.send_by(0, [known], (time[0] + 1,))
+
+
+def answering(flow: Flow) -> None:
+    flow.vertex(Answers, flow.input("questions"), flow.input("facts"), name="answers").output("y")
+
+
+def test_2_4_a_stale_answer_comes_while_its_own_epoch_is_still_worked_on() -> None:
+    alone = Alone(answering)
+    for epoch in range(3):
+        alone.feed("questions").on_next([0])
+        alone.feed("questions").advance_to(epoch + 1)
+        alone.settle()
+        assert alone.published.get("y", {}) == {known: [10 * known] for known in range(epoch + 1)}
+        alone.feed("facts").on_next([10])
+        alone.feed("facts").advance_to(epoch + 1)
+        alone.settle()
+
+
+def test_2_4_nothing_follows_from_what_comes_to_a_quiet_input() -> None:
+    class Talks(Answers):
+        def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
+            self.send_by(0, batch, time)
+
+    def job(flow: Flow) -> None:
+        flow.vertex(Talks, flow.input("questions"), flow.input("facts"), name="talks").output("y")
+
+    with pytest.raises(VertexFailure) as failure:
+        run(job, {"questions": [[]], "facts": [[1]]})
+    assert "quiet input" in str(failure.value.__cause__)

@@ -341,7 +341,11 @@ class Flow:
         kind = factory if isinstance(factory, type) else type(factory())
         if not issubclass(kind, Vertex):
             raise TypeError(f"the factory of stage {called!r} makes {kind.__name__}, which is not a Vertex")
-        stage = self.add_stage(called, factory, inputs, notifies=wants_notifications(kind), outputs=outputs)
+        quiet = kind.quiet_inputs
+        if unknown := quiet - set(range(len(inputs))):
+            raise GraphError(f"stage {called!r} has {len(inputs)} inputs; quiet_inputs names another, {min(unknown)}")
+        notifies = wants_notifications(kind)
+        stage = self.add_stage(called, factory, inputs, notifies=notifies, outputs=outputs, quiet=quiet)
         wanted = list(schemas) if schemas is not None else [None] * outputs
         if len(wanted) != outputs:
             raise GraphError(f"stage {called!r} has {outputs} outputs but {len(wanted)} schemas")
@@ -365,6 +369,7 @@ class Flow:
         outputs: int = 1,
         detail: Any = None,
         combine: Callable[[Any], Any] | None = None,
+        quiet: frozenset[int] = frozenset(),
     ) -> Stage:
         """Adds a stage that listens to streams, in the loop that they share."""
         if not inputs:
@@ -379,6 +384,7 @@ class Flow:
             inputs=len(inputs),
             outputs=outputs,
             notifies=notifies,
+            quiet=quiet,
             label=name,
             detail=detail,
         )

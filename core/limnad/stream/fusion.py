@@ -80,6 +80,7 @@ class _Rebuild:
             inputs=last.inputs,
             outputs=last.outputs,
             notifies=last.notifies,
+            quiet=last.quiet,
             label=label,
             detail=detail,
         )

@@ -72,7 +72,7 @@ class Context:
         for capability in capabilities:
             if less_equal(capability, time):
                 return
-        held = " or ".join(map(str, capabilities)) or "none (a purge notification may not send)"
+        held = " or ".join(map(str, capabilities)) or "none (from a purge or a quiet input nothing follows)"
         raise TimeError(
             f"stage {self._stage.name!r} on worker {self.worker} tried to {deed} at {time}, which is not at or after "
             f"the capability of the running callback: {held}"

@@ -94,6 +94,7 @@ class Stage:
         outputs: How many output ports.
         factory: Makes the vertex of one worker; None where the stage has no vertex.
         notifies: Whether its vertices may ask for notifications, and so may hold capabilities.
+        quiet: Input ports from which nothing follows: see `Vertex.quiet_inputs`.
         label: What a picture or a table shows; the name where there is nothing better.
         detail: Payload for the layers above (a source's description); never read here.
     """
@@ -106,6 +107,7 @@ class Stage:
     outputs: int
     factory: Callable[[], Any] | None = None
     notifies: bool = False
+    quiet: frozenset[int] = frozenset()
     label: str = ""
     detail: Any = None
 
@@ -224,7 +226,8 @@ class LogicalGraph:
         digest = sha256()
         for stage in self.stages:
             context = stage.context.name if stage.context else ""
-            described = (stage.name, stage.kind.value, context, stage.inputs, stage.outputs, stage.label)
+            ports = (stage.inputs, sorted(stage.quiet), stage.outputs)
+            described = (stage.name, stage.kind.value, context, ports, stage.label)
             digest.update(repr(described).encode())
         for edge in self.connectors:
             partition = edge.partition.describe() if edge.partition else ""
@@ -259,6 +262,7 @@ class GraphBuilder:
         inputs: int = 1,
         outputs: int = 1,
         notifies: bool = False,
+        quiet: frozenset[int] = frozenset(),
         label: str = "",
         detail: Any = None,
     ) -> Stage:
@@ -270,7 +274,8 @@ class GraphBuilder:
         if name in self._names:
             raise GraphError(f"two stages are named {name!r}: give one of them another name")
         self._names.add(name)
-        stage = Stage(len(self.stages), name, kind, context, inputs, outputs, factory, notifies, label or name, detail)
+        label = label or name
+        stage = Stage(len(self.stages), name, kind, context, inputs, outputs, factory, notifies, quiet, label, detail)
         self.stages.append(stage)
         return stage
 

@@ -43,7 +43,7 @@ class Locations:
                 self.edges[at_stage] = hops
                 hops = [Edge(at_stage, None)]
             for connector in graph.inputs[stage.index]:
-                self.edges[connector.index] = hops
+                self.edges[connector.index] = [] if connector.input in stage.quiet else hops
 
     def of_stage(self, stage: Stage) -> int:
         """Where capabilities of ``stage`` are counted."""

@@ -257,7 +257,7 @@ class Scheduler:
             counters.rows += len(batch)
             vertex.on_recv(connector.input, batch, time)
 
-        self._call(stage, "on_recv", time, (time,), receive)
+        self._call(stage, "on_recv", time, () if connector.input in stage.quiet else (time,), receive)
 
     def _find_due(self) -> None:
         implied = self._view.implied

@@ -60,6 +60,11 @@ class Vertex:
     stateless: ClassVar[bool] = False
     """Says that what its attributes hold need not survive a restart, though it may look as if it had to."""
 
+    quiet_inputs: ClassVar[frozenset[int]] = frozenset()
+    """Input ports at which `on_recv` only takes notice: it does not send, and asks for notifications with the
+    capability `TOP` alone. What may still come there holds up this stage's notifications, and nobody behind it: a query
+    can be answered with what is known of an earlier epoch while the query's own is still being worked on."""
+
     _context: VertexContext
 
     @property
