@@ -1,4 +1,4 @@
-"""The application of the paper's figure 1 against plain Python: fresh answers know their own epoch, stale ones do not."""
+"""The application of the paper's figure 1 against plain Python: fresh answers know their own epoch, stale ones not."""
 
 from __future__ import annotations
 
