@@ -30,7 +30,7 @@ def communities(mentions: list[tuple[int, int]]) -> dict[int, int]:
     return least
 
 
-def answers(asked: list[tuple[int, int]], tweeted: list[tuple[int, int, int, int]]) -> list[tuple[Any, ...]]:
+def answers(asked: list[tuple[int, int]], tweeted: list[tuple[int, ...]]) -> list[tuple[Any, ...]]:
     """What is known from these tweets; among equally popular hashtags, the first by number."""
     least = communities([(user, mentioned) for _, user, mentioned, _ in tweeted])
     uses: dict[int, Counter[int]] = {}
@@ -39,9 +39,9 @@ def answers(asked: list[tuple[int, int]], tweeted: list[tuple[int, int, int, int
     found = []
     for query, user in asked:
         community = least.get(user)
-        counts = uses.get(community, Counter()) if community is not None else Counter()
-        tag = min((-times, tag) for tag, times in counts.items())[1] if counts else None
-        found.append((query, user, community, tag))
+        counts = {} if community is None else uses[community]
+        ranked = sorted((-times, tag) for tag, times in counts.items())
+        found.append((query, user, community, ranked[0][1] if ranked else None))
     return sorted(found)
 
 
