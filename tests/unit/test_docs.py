@@ -129,6 +129,7 @@ def test_the_page_on_incremental_collections_tells_the_truth() -> None:
 
     found = run(job, {"edges": [pl.DataFrame({"a": [1, 2, 3], "b": [2, 1, 3]})]}, workers=2)
     assert sorted(found.outputs["labels"][0].rows()) == [(1, 1, 1), (2, 1, 1), (3, 3, 1)]
+    assert sorted(found.outputs["reached"][0].rows()) == [(1, 1), (2, 1)]
 
 
 def test_the_graph_page_tells_the_truth() -> None:
@@ -151,5 +152,3 @@ def test_the_coordination_page_tells_the_truth() -> None:
     edges = pl.DataFrame({"a": [1, 2], "b": [2, 3]})
     found = run(names["job"], {"edges": [edges]}, workers=2).outputs["reachable"][0]  # type: ignore[arg-type]
     assert set(found.rows()) == {(1, 2), (2, 3), (1, 3)}
-
-    assert sorted(found.outputs["reached"][0].rows()) == [(1, 1), (2, 1)]
