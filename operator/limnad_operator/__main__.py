@@ -30,7 +30,7 @@ def main() -> None:
 
 
 async def _run(settings: Settings) -> int:
-    api = connect(str(settings.kubeconfig) if settings.kubeconfig else None)
+    api = connect(str(settings.kubeconfig) if settings.kubeconfig else None, settings.watch)
     identity = settings.identity or own_name()
     lease = Lease(identity, settings.lease, settings.lease_namespace or own_namespace())
     namespaces = settings.namespaces or (own_namespace(),)

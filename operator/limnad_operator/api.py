@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ CALL_S = 15.0
 WATCH_S = 240
 """After how long the API server ends a watch; one that says nothing for some seconds longer is broken."""
 
-GRACE_S = 15.0
+GRACE_S = 5.0
 
 PATHS: Mapping[str, tuple[str, str]] = {
     "LimnadCluster": (f"apis/{GROUP}/{VERSION}", "limnadclusters"),
@@ -87,7 +88,7 @@ class Watched:
     object: Object
 
 
-def connect(kubeconfig: str | None = None) -> Api:
+def connect(kubeconfig: str | None = None, watch_s: int = WATCH_S) -> Api:
     """Finds the API server: by a file, from inside a pod, or by ``KUBECONFIG``.
 
     Raises:
@@ -107,7 +108,9 @@ def connect(kubeconfig: str | None = None) -> Api:
         raise ApiError(0, f"no API server is known: {error}. Run in a pod, or give --kubeconfig") from None
     settings.retries = False  # Whoever calls tries again, and knows what it has seen meanwhile.
     settings.connection_pool_maxsize = 64
-    return Api(client.ApiClient(settings))
+    talker = client.ApiClient(settings)
+    talker.user_agent = f"limnad-operator/{metadata.version('limnad')}"
+    return Api(talker, watch_s)
 
 
 class Api:
@@ -115,10 +118,12 @@ class Api:
 
     Args:
         talker: The official client.
+        watch_s: After how long a watch ends.
     """
 
-    def __init__(self, talker: client.ApiClient) -> None:
+    def __init__(self, talker: client.ApiClient, watch_s: int = WATCH_S) -> None:
         self._talker = talker
+        self._watch_s = watch_s
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Listed:
         """All objects of a kind in a namespace."""
@@ -139,10 +144,10 @@ class Api:
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", version),
-            ("timeoutSeconds", str(WATCH_S)),
+            ("timeoutSeconds", str(self._watch_s)),
             *([("labelSelector", selector)] if selector else []),
         ]
-        response = self._send("GET", _path(kind, namespace), query=query, limit_s=(CALL_S, WATCH_S + GRACE_S))
+        response = self._send("GET", _path(kind, namespace), query=query, limit_s=(CALL_S, self._watch_s + GRACE_S))
         raw = response.response
         try:
             if response.status >= 300:

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     identity: str = Field("", description="By which it holds the Lease; by default POD_NAME.")
     listen: str = Field("0.0.0.0:8080", description="HOST:PORT of /metrics, /healthz and /readyz.")
     resync: float = Field(600.0, ge=1, description="Seconds from one list of everything to the next.")
+    watch: int = Field(240, ge=5, description="Seconds after which a watch is opened anew, if it says anything or not.")
     reach: Literal["address", "service"] = Field(
         "address", description="Whether leaders are reached by their pod's address or by their Service's name."
     )

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client, watch
 
 from limnad.client import Client, Tls
 from limnad_operator.model import GROUP, VERSION
 from tests.helpers.kube import until
+from tests.helpers.our_kinds import our_kinds
 from tests.helpers.redis_server import find_redis_server
 from tests.kubernetes.apiserver import ApiServer
 
 _Watch: Any = watch.Watch
 
-CRDS = Path(__file__).parents[2] / "helm" / "limnad" / "crds"
 WITHIN_S = 200
 """For each step, on a machine that does much besides; most take some seconds."""
 
@@ -124,18 +123,6 @@ class Objects:
         return Client(address, token, Tls(str(authorities), name=f"{cluster}-leader.{self.namespace}.svc"))
 
 
-@pytest.fixture(scope="module")
-def crds(api: Any) -> Iterator[None]:
-    """Our kinds."""
-    extensions = client.ApiextensionsV1Api(api)
-    definitions = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.iterdir())]
-    for definition in definitions:
-        extensions.create_custom_resource_definition(definition)
-    yield
-    for definition in definitions:
-        extensions.delete_custom_resource_definition(definition["metadata"]["name"])
-
-
 def deployment(name: str, image: str, command: list[str], replicas: int = 1) -> dict[str, Any]:
     labels = {"app": name}
     names = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
@@ -147,7 +134,7 @@ def deployment(name: str, image: str, command: list[str], replicas: int = 1) -> 
 
 
 @pytest.fixture(scope="module")
-def objects(pods: ApiServer, api: Any, core: Any, crds: None) -> Iterator[Objects]:  # noqa: ARG001 - they have to be there
+def objects(pods: ApiServer, api: Any, core: Any) -> Iterator[Objects]:
     """A namespace with two operators and a Redis."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": namespace}})
@@ -160,7 +147,8 @@ def objects(pods: ApiServer, api: Any, core: Any, crds: None) -> Iterator[Object
     core.create_namespaced_secret(namespace, {"metadata": {"name": "store"}, "stringData": url})
     command = ["limnad-operator", "--log-level", "debug"]
     apps.create_namespaced_deployment(namespace, deployment("operator", "limnad-operator", command, replicas=2))
-    yield Objects(pods, namespace, client.CustomObjectsApi(api), core)
+    with our_kinds(api):
+        yield Objects(pods, namespace, client.CustomObjectsApi(api), core)
     core.delete_namespace(namespace)
 
 

@@ -53,6 +53,7 @@ def worker_template(shape: Shape) -> dict[str, Any]:
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6},
         "resources": spec.workers.resources or {},
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # Its last words are told in the status.
         "securityContext": _LOCKED,
         "volumeMounts": [
             {"name": "settings", "mountPath": SETTINGS, "readOnly": True},

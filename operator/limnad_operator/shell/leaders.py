@@ -6,6 +6,7 @@ Connections are kept, one for each leader and owner, and made anew when an addre
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class GrpcLeaders:
     def _open(self, address: str, credentials: Credentials, owner: str) -> Client:
         if not credentials.authority:
             return Client(address, credentials.token or None, owner=owner, insecure=True)
-        file = Path(self._folder.name) / f"{abs(hash(credentials.authority))}.crt"
+        file = Path(self._folder.name) / f"{hashlib.sha256(credentials.authority.encode()).hexdigest()}.crt"
         file.write_text(credentials.authority, encoding="utf-8")
         return Client(address, credentials.token or None, Tls(str(file), name=credentials.name), owner=owner)
 

@@ -169,48 +169,43 @@ def test_a_pod_on_a_node_that_is_gone_is_taken_for_gone_after_its_time() -> None
         assert (Delete("Pod", "c-worker-1", "p1", grace_s=0) in plan.actions) == force
 
 
+NO_IMAGE = {"image": "x:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}
+LAST = {"terminated": {"exitCode": 2, "message": "error: no such store\n"}}
+CRASHED = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": LAST}
+UNCONFIGURED = {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "x"}}}
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes: no cpu."}
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
         (
-            {
-                "containerStatuses": [
-                    {"image": "x:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}
-                ]
-            },
+            {"containerStatuses": [NO_IMAGE]},
             (
-                "pod c-worker-1 does not get its image 'x:1' (ErrImagePull: no). Correct spec.image, or name a Secret "
-                "for the registry in spec.imagePullSecrets"
+                "does not get its image 'x:1' (ErrImagePull: no). Correct spec.image, or name a Secret for the "
+                "registry in spec.imagePullSecrets"
             ),
         ),
         (
-            {
-                "containerStatuses": [
-                    {
-                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                        "lastState": {"terminated": {"exitCode": 2, "message": "error: no such store\n"}},
-                    }
-                ]
-            },
-            "pod c-worker-1 ends again and again: exit code 2, its last words were: error: no such store",
+            {"containerStatuses": [CRASHED]},
+            "ends again and again: exit code 2, its last words were: error: no such store",
         ),
         (
-            {"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "x"}}}]},
-            (
-                "pod c-worker-1 cannot start (x). Make what it lacks, or correct its reference in the spec (store, tls "
-                "or tokens)"
-            ),
+            {"containerStatuses": [UNCONFIGURED]},
+            "cannot start (x). Make what it lacks, or correct its reference in the spec (store, tls or tokens)",
         ),
         (
-            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes: Insufficient cpu."}]},
+            {"conditions": [UNSCHEDULED]},
             (
-                "pod c-worker-1 cannot be scheduled: 0/3 nodes: Insufficient cpu. Ask for less in "
-                "spec.workers.resources, or give the cluster more nodes"
+                "cannot be scheduled: 0/3 nodes: no cpu. Ask for less in spec.workers.resources, or give the cluster "
+                "more nodes"
             ),
         ),
     ],
+    ids=["image", "crashes", "configuration", "scheduling"],
 )
 def test_what_keeps_a_pod_from_being_ready_is_said_and_it_is_not_deleted(status: dict[str, Any], said: str) -> None:
+    said = f"pod c-worker-1 {said}"
     seen = unready(ready(), NOW_S - 10_000, **status)
     assert problem(seen.pods[1]) == said
     plan = reconcile_cluster(seen)

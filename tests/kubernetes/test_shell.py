@@ -1,0 +1,142 @@
+"""The operator's process against an API server that is told to misbehave; no pod of a cluster ever runs here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import pytest
+from kubernetes import client
+
+from limnad_operator.model import GROUP, VERSION
+from tests.helpers.kube import until
+from tests.helpers.our_kinds import our_kinds
+from tests.kubernetes.apiserver import ApiServer, Fault
+
+SPEC = {"image": "limnad:missing", "workers": {"replicas": 1}}
+
+
+class Process:
+    """An operator of a namespace."""
+
+    def __init__(self, server: ApiServer, namespace: str, name: str) -> None:
+        flags = ["--kubeconfig", str(server.kubeconfig), "--namespaces", namespace, "--lease-namespace", namespace]
+        flags += ["--identity", name, "--listen", "127.0.0.1:0", "--watch", "5"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "limnad_operator", *flags], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.address = json.loads(self._process.stdout.readline())["address"]
+
+    def metric(self, name: str) -> float:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+    def end(self, number: int) -> None:
+        self._process.send_signal(number)
+        self._process.wait(timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def custom(api: Any) -> Iterator[Any]:
+    with our_kinds(api):
+        yield client.CustomObjectsApi(api)
+
+
+def make(custom: Any, namespace: str, name: str) -> None:
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "LimnadCluster", "metadata": {"name": name}, "spec": SPEC}
+    custom.create_namespaced_custom_object(GROUP, VERSION, namespace, "limnadclusters", body)
+
+
+def until_made(core: Any, namespace: str, name: str) -> None:
+    """Waits for the last but one of what a cluster consists of."""
+    until(
+        core.list_namespaced_service,
+        namespace,
+        good=lambda items: f"{name}-leader" in {each.metadata.name for each in items},
+    )
+
+
+@contextmanager
+def faulty(server: ApiServer, fault: Fault) -> Iterator[None]:
+    server.fault(fault)
+    try:
+        yield
+    finally:
+        server.clear_faults()
+
+
+def test_one_of_two_acts_and_the_other_follows(own_server: ApiServer, custom: Any, core: Any, namespace: str) -> None:
+    with Process(own_server, namespace, "one") as one:
+        make(custom, namespace, "first")
+        until_made(core, namespace, "first")
+        assert one.metric("limnad_operator_leading") == 1
+        with Process(own_server, namespace, "other") as other:
+            one.end(signal.SIGTERM)  # It gives the Lease back.
+            make(custom, namespace, "second")
+            until_made(core, namespace, "second")
+            assert other.metric("limnad_operator_leading") == 1
+            with Process(own_server, namespace, "third"):
+                other.end(signal.SIGKILL)  # It does not.
+                make(custom, namespace, "third")
+                until_made(core, namespace, "third")
+
+
+def test_watches_that_hang_or_are_too_old_are_begun_anew(
+    own_server: ApiServer, custom: Any, core: Any, namespace: str
+) -> None:
+    with Process(own_server, namespace, "one"):
+        make(custom, namespace, "a")
+        until_made(core, namespace, "a")
+        own_server.forget()
+        make(custom, namespace, "b")
+        until_made(core, namespace, "b")
+        with faulty(own_server, Fault(verb="watch", resource="limnadclusters", hang=True, times=1)):
+            make(custom, namespace, "c")
+            until_made(core, namespace, "c")
+            make(custom, namespace, "d")
+            until_made(core, namespace, "d")
+
+
+def test_errors_of_the_server_are_got_over(own_server: ApiServer, custom: Any, core: Any, namespace: str) -> None:
+    fault = Fault(verb="create|update", resource="services|configmaps|leases", code=500, times=4)
+    with faulty(own_server, fault), Process(own_server, namespace, "one"):
+        make(custom, namespace, "a")
+        until_made(core, namespace, "a")
+
+
+def test_a_right_that_is_missing_is_said_in_the_status(
+    own_server: ApiServer, custom: Any, core: Any, namespace: str
+) -> None:
+    with faulty(own_server, Fault(verb="create", resource="statefulsets", code=403)):
+        make(custom, namespace, "a")
+        with Process(own_server, namespace, "one"):
+            where = (GROUP, VERSION, namespace, "limnadclusters")
+            until(core.list_namespaced_event, namespace, good=lambda items: "Degraded" in {e.reason for e in items})
+            (found,) = custom.list_namespaced_custom_object(*where)["items"]
+    said = next(each for each in found["status"]["conditions"] if each["type"] == "Degraded")
+    assert (said["status"], said["reason"]) == ("True", "Forbidden")
+    assert "Give the operator's Role that right" in said["message"]
+
+
+def test_settings_that_are_wrong_are_named() -> None:
+    command = [sys.executable, "-m", "limnad_operator", "--listen", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "error: --listen: Value error, this is not HOST:PORT" in done.stderr
