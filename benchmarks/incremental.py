@@ -14,7 +14,7 @@ from benchmarks.rmat import renamed_rmat
 
 Ends = npt.NDArray[np.int64]
 
-SCALE, EDGES_PER_NODE, CHANGES = 16, 16, 200
+SCALE, EDGES_PER_NODE, CHANGES = 18, 16, 200
 
 NOTE = (
     "One edge of a graph (R-MAT) out of a live collection of connected components, and in again: the time until all "
