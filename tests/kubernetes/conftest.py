@@ -1,4 +1,7 @@
-"""The API server that the tests of this folder talk to: our own, or with KUBECONFIG set a real one."""
+"""The API server that the tests of this folder talk to: our own, or a real one: LIMNAD_KUBECONFIG names it.
+
+Not KUBECONFIG: nobody is to find the namespaces of these tests in the cluster that they happen to work with.
+"""
 
 import os
 import uuid
@@ -10,17 +13,18 @@ import pytest
 import yaml
 from kubernetes import client, config
 
+from tests.helpers.kube import until
 from tests.kubernetes.apiserver import ApiServer, Image
 from tests.kubernetes.apiserver.kubelet.cluster import obstacle
 
-REAL = os.environ.get("KUBECONFIG", "")
+REAL = os.environ.get("LIMNAD_KUBECONFIG", "")
 
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[ApiServer]:
     """Our own server: for what cannot be asked of a real one (faults, a log that forgets)."""
     if REAL:
-        pytest.skip("needs a server that can be told to fail, and KUBECONFIG names a real one")
+        pytest.skip("needs a server of our own, and LIMNAD_KUBECONFIG names another")
     nodes = () if obstacle() else ("n0", "n1", "n2")
     with ApiServer(nodes=nodes, images={"shell": Image(), "redis.*": Image(entrypoint=("redis-server",))}) as server:
         yield server
@@ -72,5 +76,10 @@ def widgets(api: Any) -> Iterator[Any]:
     extensions = client.ApiextensionsV1Api(api)
     definition = yaml.safe_load((Path(__file__).parent / "widgets.yaml").read_text())
     extensions.create_custom_resource_definition(definition)
+    until(
+        extensions.list_custom_resource_definition,
+        field_selector=f"metadata.name={definition['metadata']['name']}",
+        good=lambda items: any(each.type == "Established" for each in items[0].status.conditions or []),
+    )
     yield client.CustomObjectsApi(api)
     extensions.delete_custom_resource_definition(definition["metadata"]["name"])

@@ -94,3 +94,31 @@ def test_what_kubectl_waits_for_goes(kubectl: Kubectl, core: Any, namespace: str
     assert kubectl("delete", "svc/s", "--wait") == 'service "s" deleted'
     assert core.list_namespaced_service(namespace).items == []
     assert 'services "s" not found' in kubectl("get", "svc/s", wrong=True)
+
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: d}}
+  template:
+    metadata: {labels: {app: d}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: main, image: shell, command: [sleep, infinity]}]
+"""
+
+
+@pytest.mark.usefixtures("pods")
+def test_a_node_is_drained(kubectl: Kubectl, core: Any, namespace: str) -> None:
+    kubectl("apply", "-f", "-", text=DEPLOYMENT)
+    kubectl("rollout", "status", "deploy/d", "--timeout", "30s")
+    node = core.list_namespaced_pod(namespace).items[0].spec.node_name
+    try:
+        assert f"node/{node} drained" in kubectl("drain", node, "--force", "--timeout", "30s")
+        kubectl("rollout", "status", "deploy/d", "--timeout", "30s")
+        assert node not in {pod.spec.node_name for pod in core.list_namespaced_pod(namespace).items}
+    finally:
+        kubectl("uncordon", node)

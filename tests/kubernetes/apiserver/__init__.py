@@ -20,7 +20,8 @@ signals. The image `limnad` is this checkout with the Python that runs the tests
 others are named with `images`. Nothing of the pods' network is reachable from outside except through `forward`.
 
 In `tests/kubernetes` use the fixtures instead (`kubeconfig`, `api`, `core`, `namespace`; `own_server` for what cannot
-be asked of a real server, `pods` for one that runs pods): with KUBECONFIG set they are of the server that it names.
+be asked of a real server, `pods` for one that runs pods): with LIMNAD_KUBECONFIG set they are of the server that it
+names.
 
 What is where: `store` keeps objects and the log of changes; `api` does requests, with `checks`, `strategies`,
 `applying` (server-side apply), `patches`, `scaling`, `eviction`, `crds` and `rules` (CEL); `http` is its face, with

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from tests.kubernetes.apiserver.objects import Object, dig, name_of, parse_time
+from tests.kubernetes.apiserver.objects import Object, condition_of, dig, name_of, parse_time
 from tests.kubernetes.apiserver.resources import Resource
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -134,6 +134,12 @@ def _pod_ready(item: Object) -> str:
     return f"{sum(bool(each.get('ready')) for each in statuses)}/{len(dig(item, 'spec', 'containers', default=[]))}"
 
 
+def _node_status(item: Object) -> str:
+    heard = condition_of(item, "Ready") or {}
+    ready = "Ready" if heard.get("status") == "True" else "NotReady"
+    return f"{ready},SchedulingDisabled" if dig(item, "spec", "unschedulable") else ready
+
+
 def _restarts(item: Object) -> str:
     return str(sum(each.get("restartCount", 0) for each in dig(item, "status", "containerStatuses", default=[])))
 
@@ -155,6 +161,7 @@ _OWN: Final[dict[str, list[tuple[str, Callable[[Object], Any]]]]] = {
     "ConfigMap": [("Data", lambda item: len(item.get("data") or {}))],
     "Secret": [("Type", _at("type")), ("Data", lambda item: len(item.get("data") or {}))],
     "Namespace": [("Status", _at("status", "phase"))],
+    "Node": [("Status", _node_status)],
     "Lease": [("Holder", _at("spec", "holderIdentity"))],
     "Event": [
         ("Type", _at("type")),
