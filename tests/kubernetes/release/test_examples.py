@@ -11,7 +11,7 @@ import yaml
 
 from limnad.testing import run
 from tests.helpers.charts import CHART
-from tests.kubernetes.chart.test_monitoring import EXPORTED, NAME
+from tests.kubernetes.release.test_monitoring import EXPORTED, NAME
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "kubernetes"
 
