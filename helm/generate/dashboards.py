@@ -27,7 +27,7 @@ def quantiles(histogram: str, by: str, selectors: str = "JOB") -> tuple[Query, .
 CLUSTER = Dashboard(
     "limnad-cluster",
     "Limnad / Cluster",
-    "All jobs of a cluster, and the leader.",
+    "All jobs of a cluster, its leader, and the operator.",
     panels=(
         Panel("Leaders", "stat", (Query("count(limnad_build_info{CLUSTER})", ""),), width=4),
         Panel("Jobs running", "stat", (Query('sum(limnad_jobs{CLUSTER,state="running"})', ""),), width=4),
@@ -81,6 +81,42 @@ CLUSTER = Dashboard(
             "How late leaders wake up",
             "timeseries",
             quantiles("limnad_agent_event_loop_delay_seconds", "", "CLUSTER"),
+            "s",
+        ),
+        Panel(
+            "Workers wanted and ready",
+            "timeseries",
+            (
+                Query('max by (name) (limnad_operator_workers{namespace=~"$namespace"})', "{{name}} wanted"),
+                Query('max by (name) (limnad_operator_workers_ready{namespace=~"$namespace"})', "{{name}} ready"),
+            ),
+        ),
+        Panel(
+            "Objects that are degraded",
+            "timeseries",
+            (
+                Query(
+                    'max by (kind, name) (limnad_operator_condition{namespace=~"$namespace",type=~"Degraded"}) > 0',
+                    "{{kind}} {{name}}",
+                ),
+            ),
+        ),
+        Panel(
+            "What the operator looks at",
+            "timeseries",
+            (
+                Query('sum by (kind) (rate(limnad_operator_looks_total{namespace=~"$namespace"}[RATE]))', "{{kind}}"),
+                Query(
+                    'sum by (kind) (rate(limnad_operator_look_errors_total{namespace=~"$namespace"}[RATE]))',
+                    "{{kind}}: errors",
+                ),
+            ),
+            "ops",
+        ),
+        Panel(
+            "How long that takes",
+            "timeseries",
+            quantiles("limnad_operator_look_duration_seconds", "kind", 'namespace=~"$namespace"'),
             "s",
         ),
         Panel(
