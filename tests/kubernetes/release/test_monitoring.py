@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from limnad_operator.queue import Queue
+from limnad_operator.shell.measuring import Measures
+from limnad_operator.shell.views import Cache
 from limnad_worker.metric_table import METRICS, Kind
 from tests.helpers.charts import CHART, one, rendered
 from tests.helpers.debian import find_program
@@ -23,15 +27,31 @@ NAME = re.compile(r"\b(limnad_[a-z_]+|up)\b(?![\"=(])")
 LABELS = {"limnad_cluster", "limnad_component"}
 """What starts like a metric and is a label, which the chart's PodMonitors set."""
 
-EXPORTED = {
-    name
-    for metric in METRICS
-    for name in (
-        [f"{metric.name}_{part}" for part in ("bucket", "sum", "count")]
-        if metric.kind is Kind.HISTOGRAM
-        else [metric.name]
-    )
-} | {"up"}
+
+def of_the_operator() -> set[str]:
+    """What an operator exports that knows a cluster."""
+    cache = Cache()
+    status = {"conditions": [{"type": "Degraded", "status": "False"}]}
+    cache.fill("LimnadCluster", "n", [{"metadata": {"namespace": "n", "name": "c"}, "status": status}])
+    measures = Measures(cache, Queue(), lambda: True)
+    measures.looked("LimnadCluster", 0.1)
+    families = text_string_to_metric_families(measures.text().decode())
+    return {sample.name for family in families for sample in family.samples}
+
+
+EXPORTED = (
+    {
+        name
+        for metric in METRICS
+        for name in (
+            [f"{metric.name}_{part}" for part in ("bucket", "sum", "count")]
+            if metric.kind is Kind.HISTOGRAM
+            else [metric.name]
+        )
+    }
+    | of_the_operator()
+    | {"up"}
+)
 RULES = [rule for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 
 

@@ -35,7 +35,9 @@ def asked(expression: str) -> str:
 
 def test_every_panel_gets_data(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(textwrap.dedent(JOB), encoding="utf-8")
-    wanting = [(where, asked(expression)) for where, expression in expressions() if ":" in where]
+    # There is no operator here.
+    told = [(where, expression) for where, expression in expressions() if "limnad_operator" not in expression]
+    wanting = [(where, asked(expression)) for where, expression in told if ":" in where]
     with (
         RedisServer(appendonly="yes", appendfsync="always") as redis,
         LocalCluster(2, metrics_port=0) as cluster,
@@ -53,7 +55,7 @@ def test_every_panel_gets_data(tmp_path: Path) -> None:
                 wanting = [(where, what) for where, what in wanting if not has_data(prometheus, what)]
                 if not wanting:
                     break
-            silent = {rule: prometheus.ask(asked(what)) for rule, what in expressions() if ":" not in rule}
+            silent = {rule: prometheus.ask(asked(what)) for rule, what in told if ":" not in rule}
         numbers.close()
         job.wait()
     assert wanting == []
