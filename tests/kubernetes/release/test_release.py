@@ -119,7 +119,7 @@ def test_nothing_is_left(release: Release, api: Any, namespace: str) -> None:
 @contextmanager
 def kind(api: Any, name: str, plural: str) -> Iterator[None]:
     """A kind of the Prometheus operator's, with an open schema."""
-    extensions = client.ApiextensionsV1Api(api)
+    extensions: Any = client.ApiextensionsV1Api(api)
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"kind": name, "listKind": f"{name}List", "plural": plural, "singular": name.lower()}
