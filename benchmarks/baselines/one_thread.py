@@ -51,9 +51,10 @@ def components(path: str, connection: Any) -> dict[str, Any]:
     began_s = time.perf_counter()
     sources, targets = load(path)
     size = int(max(sources.max(), targets.max())) + 1
-    links = sparse.coo_array((np.ones(len(sources), dtype=np.int8), (sources, targets)), shape=(size, size)).tocsr()
+    links = sparse.coo_array((np.ones(len(sources), dtype=np.int8), (sources, targets)), shape=(size, size))
+    links.has_canonical_format = True  # As on our side: repeated edges are not put in order, which is much faster.
     # Weak components of an undirected graph are found in half the time of those of a directed one.
-    _, labels = sparse.csgraph.connected_components(links, directed=connection == "strong", connection="strong")
+    _, labels = sparse.csgraph.connected_components(links.tocsr(), directed=connection == "strong", connection="strong")
     seconds = time.perf_counter() - began_s
     there = np.zeros(size, dtype=bool)
     there[sources], there[targets] = True, True

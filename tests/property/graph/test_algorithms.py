@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import limnad
 from limnad import graph
+from limnad.graph import components
 from limnad.testing import run
 from limnad.timely.scheduler import VertexFailure
 from tests.helpers.random_graphs import EDGES, NODES, WORKERS, Graph, graphs
@@ -43,9 +44,11 @@ def least(parts: Any) -> Answer:
 
 
 @settings(max_examples=60, deadline=None)
-@given(graphs(), WORKERS)
-def test_connected_components(found: Graph, workers: int) -> None:
-    assert answer(graph.connected_components, found, workers) == least(nx.connected_components(found.simple()))
+@given(graphs(), WORKERS, st.sampled_from([1, 9, components.SAMPLED_EDGES]))
+def test_connected_components(found: Graph, workers: int, sampled: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(components, "SAMPLED_EDGES", sampled)
+        assert answer(graph.connected_components, found, workers) == least(nx.connected_components(found.simple()))
 
 
 @settings(max_examples=80, deadline=None)
