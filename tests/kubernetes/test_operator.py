@@ -157,6 +157,7 @@ def cluster(objects: Objects) -> Objects:
     """A cluster of two workers that is ready."""
     store = {"secretRef": {"name": "store", "key": "url"}, "onDeletion": "Delete"}
     spec = {"image": "limnad:1", "workers": {"replicas": 2}, "store": store, "checkpoint": {"interval": "1s"}}
+    spec["coordinator"] = {"enabled": True}
     objects.make("LimnadCluster", "c", spec)
     status = objects.until("LimnadCluster", "c", lambda status: status.get("phase") == "Running")
     assert (status["workers"], status["replicas"], status["image"]) == ("2/2", 2, "limnad:1")
@@ -221,6 +222,17 @@ def test_a_new_image_is_taken_with_all_state(endless: Objects) -> None:
     assert not before & {pod.metadata.uid for pod in after}
     assert {pod.spec.containers[0].image for pod in after} == {"limnad:2"}
     goes_on(endless)
+
+
+def test_an_image_that_is_not_there_is_named_and_taken_back(endless: Objects) -> None:
+    endless.patch("LimnadCluster", "c", {"image": "limnad:missing", "deadlines": {"upgrade": "5s"}})
+    status = endless.until("LimnadCluster", "c", lambda status: status.get("phase") == "Degraded")
+    assert "limnad:missing was not taken" in status["failure"]
+    assert "Correct spec.image" in status["failure"]
+    goes_on(endless)
+    assert not {pod.spec.containers[0].image for pod in worker_pods(endless)} & {"limnad:missing"}
+    endless.patch("LimnadCluster", "c", {"image": status["image"], "deadlines": {"upgrade": "10m"}})
+    endless.until("LimnadCluster", "c", runs)
 
 
 def worker_pods(objects: Objects) -> list[Any]:
