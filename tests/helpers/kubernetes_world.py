@@ -258,6 +258,7 @@ class World:
         self.jobs[call.job] = JobSeen(
             call.job, owner=call.owner, width=width, asked_width=values["width"], epoch=0,
             checkpoint=held.checkpoint if held is not None and values["resume"] else None,
+            pins=dict(held.pins) if held is not None else {},
         )  # fmt: skip
 
     def _pin(self, job: JobSeen, values: dict[str, Any]) -> dict[str, Any]:

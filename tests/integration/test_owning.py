@@ -110,12 +110,14 @@ def test_a_job_is_changed_by_its_owner_only(tmp_path: Path) -> None:
             same.checkpoint()
             with pytest.raises(JobError, match="cancel or drain it first"):
                 job.delete()
+            kept = job.pin("kept")
             job.cancel()
             with pytest.raises(JobError, match="there is a job 'wc' already"):
                 owner.submit(file, checkpointing=named)
             resumed = Checkpointing(name="wc", every_s=0.1, resume=True)
             again = owner.submit(file, checkpointing=resumed, replace=True)
-            assert until(again, lambda status: status.state == "running").recovery.checkpoint
+            status = until(again, lambda status: status.state == "running")
+            assert (bool(status.recovery.checkpoint), dict(status.pins)) == (True, {"kept": kept})
             again.cancel()
             again.delete()
             assert owner.jobs() == []

@@ -308,6 +308,7 @@ def test_suspend_and_resume() -> None:
     Simulated(world).work(6)
     assert (world.status("LimnadJob", "wc")["phase"], world.jobs[name].checkpoint) == ("Running", 1)
     assert world.deeds[f"submit {name}"] == 2
+    assert world.jobs[name].pins == {}, "it has gone on from there"
 
 
 @pytest.mark.parametrize(("mode", "checkpoint"), [("LastState", None), ("Savepoint", 1), ("Stateless", None)])

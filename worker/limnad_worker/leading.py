@@ -315,9 +315,10 @@ class Leader:
         if not store and self._books is not None and not request.ephemeral:
             store, space = self._books.url, name
         vault = await self._open_vault(request, store, space) if store else None
-        return Entry(
-            Job(name, request, self.hosts, vault, self._trace(name, traceparent)), number, store, space if store else ""
-        )
+        job = Job(name, request, self.hosts, vault, self._trace(name, traceparent))
+        if replaces:
+            job.pins.follow(self._entries[name].job.pins, job.view)
+        return Entry(job, number, store, space if store else "")
 
     def _trace(self, job: str, traceparent: str = "") -> JobTrace | None:
         return None if self._tracer is None else self._tracer.submission(traceparent, {"limnad.job": job})

@@ -37,6 +37,11 @@ class Pins:
         """The checkpoints that are kept."""
         return {pin.checkpoint for pin in self.named.values()}
 
+    def follow(self, before: Pins, view: jobs_pb2.JobView) -> None:
+        """Takes over what was kept of the job whose place this one takes; nobody waits for that one any more."""
+        self.named.update({name: pin for name, pin in before.named.items() if not pin.hold})
+        self.show(view)
+
     def show(self, view: jobs_pb2.JobView) -> None:
         """Tells clients."""
         del view.pins[:]

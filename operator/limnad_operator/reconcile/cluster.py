@@ -45,8 +45,8 @@ def reconcile_cluster(seen: ClusterSeen) -> Plan:
 
 
 def _let_go_of_what_nobody_owns(it: Situation) -> None:
-    """Jobs and pins whose objects are gone."""
-    if not it.leader.known:
+    """Jobs and pins whose objects are gone; what may not be seen is not gone."""
+    if not it.leader.known or it.seen.forbidden:
         return
     objects = {job["metadata"]["uid"] for job in it.seen.jobs}
     names = {(job.get("status") or {}).get("job") for job in it.seen.jobs}

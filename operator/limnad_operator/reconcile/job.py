@@ -202,6 +202,8 @@ def _act(look: Look) -> bool:
         return _again(look)
     if not job.ended:
         _set_width(look, job)
+        for pin in sorted({SUSPEND, SAVEPOINT} & job.pins.keys()):  # It has gone on from there.
+            look.ask(Operation.UNPIN, pin=pin)
     return False
 
 

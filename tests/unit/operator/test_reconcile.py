@@ -259,6 +259,15 @@ def test_a_cluster_has_a_finalizer_only_if_its_state_is_to_go() -> None:
     assert reconcile_cluster(seen).actions == (SetFinalizers(("other",)),)
 
 
+def test_a_job_whose_object_is_gone_is_cancelled_but_not_if_objects_may_not_be_seen() -> None:
+    seen = ready()
+    owned = JobSeen("wc-12345678", owner="LimnadJob ns/wc", width=2, pins={"object:gone": 3, "mine": 4})
+    seen = replace(seen, leader=replace(seen.leader, jobs={"wc-12345678": owned, "other": JobSeen("other", width=2)}))
+    asked = [(call.operation, call.job) for call in reconcile_cluster(seen).actions if isinstance(call, Call)]
+    assert asked == [(Operation.CANCEL, "wc-12345678"), (Operation.UNPIN, "wc-12345678")]
+    assert reconcile_cluster(replace(seen, forbidden=("limnadjobs is forbidden",))).actions == ()
+
+
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
