@@ -110,11 +110,38 @@ def kept(flow: Flow) -> None:
 
 KEPT_EPOCHS = [[1, 2, 3, 4, 5, 8], [], [5, 6, 12], [7, 9, 1]]
 
+
+class Shares(Vertex):
+    """Each number with the sum of all numbers of its time, which every worker is told."""
+
+    def __init__(self) -> None:
+        self.kept = TimedBatches("kept", ports=2)
+
+    def on_recv(self, port: int, batch: list[int], time: Timestamp) -> None:
+        if self.kept.add(time, port, batch):
+            self.notify_at(time)
+
+    def on_notify(self, time: Timestamp) -> None:
+        numbers, told = self.kept.pop(time)
+        total = sum(number for batch in told for number in batch)
+        self.send_by(0, [(number, total) for batch in numbers for number in batch], time)
+
+
+def told(flow: Flow) -> None:
+    """Something that every worker has a copy of, beside what is spread by key."""
+    numbers = flow.input("numbers")
+    totals = numbers.map(lambda number: ("all", number)).as_keyed().reduce_by_key(int.__add__).map(lambda pair: pair[1])
+    flow.vertex(Shares, numbers.partition_by(lambda number: number), totals.broadcast(), name="shares").output("shares")
+
+
+TOLD_EPOCHS = [[1, 2, 3, 4, 5, 6], [], [5, 6, 12], [7, 9, 1, 8]]
+
 FLOWS: dict[str, tuple[Any, list[list[int]]]] = {
     "collatz": (collatz, COLLATZ_EPOCHS),
     "rounds": (rounds, ROUNDS_EPOCHS),
     "joined": (joined, JOINED_EPOCHS),
     "kept": (kept, KEPT_EPOCHS),
+    "told": (told, TOLD_EPOCHS),
 }
 
 

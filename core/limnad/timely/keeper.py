@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limnad.timely.graph import LogicalGraph, PartitionFunction, Stage
+from limnad.timely.graph import Connector, LogicalGraph, Stage
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.snapshot import Part, Request, Snapshot, StateCapture, Waiting, share_of
-from limnad.timely.state import Piece, Share, State, StateError, states_of, undeclared
+from limnad.timely.state import Piece, Share, State, StateError, TimedBatches, states_of, undeclared
+from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
 
 
@@ -30,6 +32,7 @@ class Keeper:
             for stage, vertex in zip(graph.stages, scheduler.vertices, strict=True)
             if vertex is not None
         ]
+        self._fullest: dict[tuple[int, Timestamp | None], int] = {}
 
     def check_declared(self) -> None:
         """Checks that vertices declare what they seem to remember.
@@ -134,11 +137,12 @@ class Keeper:
         """
         scheduler = self._scheduler
         same = len(parts) == self._workers
+        self._fullest = {} if same else self._find_fullest(parts)
         scheduler.open_epochs(max(part.epochs_opened for part in parts))
         for part in parts:
             for waiting in part.waiting:
                 connector = self._graph.connectors[waiting.connector]
-                mine = self._share(part, connector.partition, waiting.batch)
+                mine = self._share(part, connector, waiting.time, waiting.batch)
                 if mine is not None:
                     scheduler.progress.add(connector.index, waiting.time, 1)
                     scheduler.deliver(connector.index, waiting.time, mine)
@@ -152,8 +156,29 @@ class Keeper:
             self._restore_states(stage, states, parts)
             self._restore_custom(stage, vertex, parts)
 
-    def _share(self, part: Part, partition: PartitionFunction | None, batch: Any) -> Any | None:
-        return share_of(partition, batch, part.worker, part.workers, self._worker, self._workers)
+    def _share(self, part: Part, connector: Connector, time: Timestamp | None, batch: Any) -> Any | None:
+        copied_from = self._fullest.get((connector.index, time))
+        return share_of(connector.partition, batch, part.worker, part.workers, self._worker, self._workers, copied_from)
+
+    def _find_fullest(self, parts: Sequence[Part]) -> dict[tuple[int, Timestamp | None], int]:
+        """For what every worker had a copy of: which one still has all of a time.
+
+        One that was notified of the time has let go of it; keys that come from elsewhere still need it. Only of stages
+        that keep batches until their time is complete: what others have taken up cannot be told from what waits.
+        """
+        rows: dict[tuple[int, Timestamp | None], Counter[int]] = {}
+        for stage, _, states in self._vertices:
+            copied = [edge for edge in self._graph.inputs[stage.index] if edge.partition and edge.partition.replicates]
+            if not copied or not any(isinstance(state, TimedBatches) for state in states.values()):
+                continue
+            for part in parts:
+                kept = [piece for name in states for piece in part.states.get((stage.name, name), (0, ()))[1]]
+                for edge in copied:
+                    held = [(piece.time, piece.batch) for piece in kept if piece.port == edge.input]
+                    held += [(each.time, each.batch) for each in part.waiting if each.connector == edge.index]
+                    for time, batch in held:
+                        rows.setdefault((edge.index, time), Counter())[part.worker] += len(batch)
+        return {place: min(held, key=lambda worker: (-held[worker], worker)) for place, held in rows.items()}
 
     def _restore_states(self, stage: Stage, states: Mapping[str, State], parts: Sequence[Part]) -> None:
         stored = {name for part in parts for of_stage, name in part.states if of_stage == stage.name}
@@ -171,7 +196,7 @@ class Keeper:
         """This worker's share of a piece, if the piece does not say by itself whose its rows are."""
         if piece.port is None:
             return piece
-        mine = self._share(part, self._graph.inputs[stage.index][piece.port].partition, piece.batch)
+        mine = self._share(part, self._graph.inputs[stage.index][piece.port], piece.time, piece.batch)
         return None if mine is None else Piece(mine, None, piece.port, piece.time)
 
     def _restore_custom(self, stage: Stage, vertex: Vertex, parts: Sequence[Part]) -> None:

@@ -110,20 +110,26 @@ class Part:
 
 
 def share_of(
-    partition: PartitionFunction | None, batch: Any, origin: int, before: int, worker: int, workers: int
+    partition: PartitionFunction | None,
+    batch: Any,
+    origin: int,
+    before: int,
+    worker: int,
+    workers: int,
+    copied_from: int | None = None,
 ) -> Any | None:
     """What a worker gets of a batch that waited at worker ``origin`` of ``before``; None for nothing.
 
     With as many workers as before everything stays where it was. Else rows go where their connector's partition
-    function sends them now; a batch that every worker had a copy of is taken from one worker; and one that no function
-    has spread may go to any worker.
+    function sends them now; a batch that every worker had a copy of is taken from one worker, ``copied_from`` if that
+    is given; and one that no function has spread may go to any worker.
     """
     if workers == before:
         return batch if origin == worker else None
     if partition is None:
         return batch if origin % workers == worker else None
     if partition.replicates:
-        return batch if worker % before == origin else None
+        return batch if origin == (worker % before if copied_from is None else copied_from) else None
     for owner, part in partition.split(batch, workers):
         if owner == worker and len(part):
             return part
