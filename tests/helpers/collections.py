@@ -307,11 +307,11 @@ def median(values: Sequence[int]) -> float:
     return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
-def job(flow: limnad.Flow, names: Sequence[str]) -> None:
+def job(flow: limnad.Flow, names: Sequence[str], cases: Mapping[str, Case] = CASES) -> None:
     """All these cases on the same inputs, each with an output of its name."""
     left, right = (from_stream(flow.input(side, SCHEMA), "diff") for side in ("left", "right"))
     for name in names:
-        CASES[name].build(left, right).output(name)
+        cases[name].build(left, right).output(name)
 
 
 def frames(history: History) -> list[pl.DataFrame | None]:
@@ -332,13 +332,13 @@ def states(history: History) -> list[Rows]:
     return found
 
 
-def expected(name: str, left: History, right: History) -> list[dict[Any, int]]:
+def expected(name: str, left: History, right: History, cases: Mapping[str, Case] = CASES) -> list[dict[Any, int]]:
     """The differences of each epoch."""
     lefts, rights = states(left), states(right)
     before: Rows = Counter()
     found = []
     for epoch in range(len(lefts)):
-        answer = CASES[name].reference(lefts[: epoch + 1], rights[: epoch + 1])
+        answer = cases[name].reference(lefts[: epoch + 1], rights[: epoch + 1])
         answer = Counter({row: times for row, times in answer.items() if times})
         found.append(dict(minus(answer, before)))
         before = answer
@@ -355,11 +355,15 @@ def differences(frame: pl.DataFrame) -> dict[Any, int]:
 
 
 def check(
-    outputs: Mapping[str, Mapping[int, pl.DataFrame]], names: Iterable[str], left: History, right: History
+    outputs: Mapping[str, Mapping[int, pl.DataFrame]],
+    names: Iterable[str],
+    left: History,
+    right: History,
+    cases: Mapping[str, Case] = CASES,
 ) -> None:
     """Every epoch of every output is exactly how the answer differs from the epoch before."""
     for name in names:
-        for epoch, wanted in enumerate(expected(name, left, right)):
+        for epoch, wanted in enumerate(expected(name, left, right, cases)):
             assert differences(outputs[name][epoch]) == wanted, f"{name}, epoch {epoch}"
 
 

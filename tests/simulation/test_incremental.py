@@ -9,11 +9,13 @@ from limnad.connectors.lists import ListSource
 from limnad.incremental import trace
 from limnad.store import Checkpoints
 from limnad.testing import Recovery, build, spread_out
+from tests.helpers.changing_graphs import GRAPHS
 from tests.helpers.collections import CASES, LOOPS, differences, expected, frames, job, random_history
 
 SEEDS = int(os.environ.get("LIMNAD_SEEDS", "2"))
 PLAIN = [name for name in CASES if name not in LOOPS]
-TOGETHER = [PLAIN[start::5] for start in range(5)] + [[name] for name in LOOPS]
+TOGETHER = [PLAIN[start::5] for start in range(5)] + [[name] for name in LOOPS] + [[name] for name in GRAPHS]
+ALL = {**CASES, **GRAPHS}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def kill_at_random(names: list[str], seed: int) -> int:
     random = Random(seed)
     epochs = random.randint(3, 8)
     left, right = random_history(random, epochs), random_history(random, epochs)
-    built = build(job, names=names)
+    built = build(job, names=names, cases=ALL)
     fed = {"left": ListSource(spread_out(frames(left), 3)), "right": ListSource(spread_out(frames(right), 3))}
     interval, failures = random.choice([20, 60]), random.choice([0, 0.1])
     done = Recovery(
@@ -47,5 +49,5 @@ def kill_at_random(names: list[str], seed: int) -> int:
         done.run(random.choice([1, 2, 3, 5]))
     for name in names:
         found = {epoch: differences(rows) for of, epoch, rows in done.released if of == name}
-        assert found == dict(enumerate(expected(name, left, right))), f"{name}, seed {seed}"
+        assert found == dict(enumerate(expected(name, left, right, ALL))), f"{name}, seed {seed}"
     return restored

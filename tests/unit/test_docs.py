@@ -133,9 +133,9 @@ def test_the_page_on_incremental_collections_tells_the_truth() -> None:
 
 
 def test_the_graph_page_tells_the_truth() -> None:
-    job, pregel = blocks("docs/graph.md")
+    job, live, pregel = blocks("docs/graph.md")
     names: dict[str, object] = {}
-    exec(job + pregel, names)
+    exec(job + live + pregel, names)
     ends = [("ann", "bob"), ("cid", "bob"), ("bob", "ann"), ("dan", "eve")]
     follows = pl.DataFrame(ends, schema={"src": pl.String, "dst": pl.String}, orient="row")
     outputs = run(names["job"], {"follows": [follows]}, workers=2).outputs  # type: ignore[arg-type]
@@ -144,6 +144,15 @@ def test_the_graph_page_tells_the_truth() -> None:
     found = run(names["reach_job"], {"follows": [follows]}, workers=2).outputs  # type: ignore[arg-type]
     reached = {"ann": "ann", "bob": "ann", "cid": "cid", "dan": "dan", "eve": "dan"}
     assert dict(found["reached by"][0].rows()) == reached
+
+    schema = {"src": pl.Int64, "dst": pl.Int64, "km": pl.Float64, "diff": pl.Int64}
+    there = [(1, 2, 5.0, 1), (2, 1, 5.0, 1), (1, 3, 1.0, 1), (3, 2, 2.0, 1)]
+    roads = [pl.DataFrame(rows, schema, orient="row") for rows in (there, [(3, 2, 2.0, -1)])]
+    depots = [pl.DataFrame({"node": [1], "diff": [1]}), None]
+    found = run(names["live_job"], {"roads": roads, "depots": depots}, workers=2).outputs  # type: ignore[arg-type]
+    assert sorted(found["distances"][0].rows()) == [(1, 0.0, 1), (2, 3.0, 1), (3, 1.0, 1)]
+    assert sorted(found["distances"][1].rows()) == [(2, 3.0, -1), (2, 5.0, 1)]
+    assert sorted(found["one can come back"][1].rows()) == [(1, 3, -1), (3, 2, -1)]
 
 
 def test_the_coordination_page_tells_the_truth() -> None:

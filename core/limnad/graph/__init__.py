@@ -4,12 +4,13 @@ Here lives what computes a whole graph anew: each takes a stream of edges (colum
 epoch's edges as one graph, and answers with a stream of one row for each node. The numeric work is done by NumPy,
 SciPy and Polars on each worker's part; what travels between workers are columns.
 
-Algorithms that follow a graph as it changes have the same names in ``limnad.graph.incremental``, and take a
-collection of edges instead of a stream.
+Algorithms that follow a graph as it changes have the same names in ``limnad.graph.incremental``, and take a collection
+of edges instead of a stream.
 
 What must never live here: anything that is not written with the public API.
 """
 
+from limnad.graph import incremental
 from limnad.graph.components import connected_components
 from limnad.graph.counting import degrees, triangles
 from limnad.graph.gas import Gas, gas
@@ -30,6 +31,7 @@ __all__ = [
     "degrees",
     "estimated_distances",
     "gas",
+    "incremental",
     "label_propagation",
     "landmark_distances",
     "pagerank",

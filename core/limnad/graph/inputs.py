@@ -9,6 +9,7 @@ import polars as pl
 
 from limnad.bsp import Part
 from limnad.errors import JobError
+from limnad.incremental import Collection
 from limnad.stream import FrameStream
 from limnad.stream.base import extra
 from limnad.timely.graph import GraphError
@@ -16,7 +17,9 @@ from limnad.timely.graph import GraphError
 ENDS = ("src", "dst")
 
 
-def check_edges(caller: str, edges: FrameStream, nodes: FrameStream | None = None, node: str = "node") -> Any:
+def check_edges(
+    caller: str, edges: FrameStream | Collection, nodes: FrameStream | Collection | None = None, node: str = "node"
+) -> Any:
     """The type of nodes' identifiers.
 
     Raises:
@@ -25,7 +28,7 @@ def check_edges(caller: str, edges: FrameStream, nodes: FrameStream | None = Non
     for column in ENDS:
         if column not in edges.schema:
             raise GraphError(
-                f"{caller} takes edges with the columns 'src' and 'dst', but {edges.stage.name!r} has "
+                f"{caller} takes edges with the columns 'src' and 'dst', but {_origin(edges)!r} has "
                 f"{', '.join(edges.schema)}: rename() them"
             )
     dtype = edges.schema["src"]
@@ -35,13 +38,17 @@ def check_edges(caller: str, edges: FrameStream, nodes: FrameStream | None = Non
         raise GraphError(f"{caller} takes integers or strings as nodes, not {dtype}: cast 'src' and 'dst'")
     if nodes is not None and nodes.schema.get(node) != dtype:
         raise GraphError(
-            f"{caller} takes nodes with a column {node!r} of type {dtype}, but {nodes.stage.name!r} has "
+            f"{caller} takes nodes with a column {node!r} of type {dtype}, but {_origin(nodes)!r} has "
             f"{dict(nodes.schema)}"
         )
     return dtype
 
 
-def check_weight(caller: str, edges: FrameStream, weight: str | None) -> None:
+def _origin(rows: FrameStream | Collection) -> str:
+    return (rows.stream if isinstance(rows, Collection) else rows).stage.name
+
+
+def check_weight(caller: str, edges: FrameStream | Collection, weight: str | None) -> None:
     """A column of weights is there and numeric.
 
     Raises:
