@@ -1,4 +1,4 @@
-"""The API server, behind seven methods on plain objects: thin over the official client.
+"""The API server, behind a few methods on plain objects: thin over the official client.
 
 That client's models, defaults and retries are not used: its major versions have changed them, and an operator wants to
 see what is there. Its connection, authentication (the token is read anew as it rotates) and kubeconfig are. It has no
@@ -89,6 +89,15 @@ class Watched:
 
 
 def connect(kubeconfig: str | None = None, watch_s: int = WATCH_S) -> Api:
+    """The API server that `open_client` finds.
+
+    Raises:
+        ApiError: There is none to be found.
+    """
+    return Api(open_client(kubeconfig), watch_s)
+
+
+def open_client(kubeconfig: str | None = None) -> client.ApiClient:
     """Finds the API server: by a file, from inside a pod, or by ``KUBECONFIG``.
 
     Raises:
@@ -110,7 +119,7 @@ def connect(kubeconfig: str | None = None, watch_s: int = WATCH_S) -> Api:
     settings.connection_pool_maxsize = 64
     talker = client.ApiClient(settings)
     talker.user_agent = f"limnad-operator/{metadata.version('limnad')}"
-    return Api(talker, watch_s)
+    return talker
 
 
 class Api:
@@ -148,20 +157,21 @@ class Api:
             *([("labelSelector", selector)] if selector else []),
         ]
         response = self._send("GET", _path(kind, namespace), query=query, limit_s=(CALL_S, self._watch_s + GRACE_S))
-        raw = response.response
-        try:
-            if response.status >= 300:
-                raise _error(response.status, raw.read())
-            for line in _lines(raw):
-                told = json.loads(line)
-                if told["type"] == "ERROR":
-                    raise ApiError(int(told["object"].get("code") or 500), str(told["object"].get("message")))
-                yield Watched(told["type"], told["object"])
-        except urllib3.exceptions.HTTPError as error:
-            raise ApiError(0, f"the watch broke off: {error}") from None
-        finally:
-            raw.close()
-            raw.release_conn()
+        for line in _streamed(response, "the watch"):
+            told = json.loads(line)
+            if told["type"] == "ERROR":
+                raise ApiError(int(told["object"].get("code") or 500), str(told["object"].get("message")))
+            yield Watched(told["type"], told["object"])
+
+    def log(self, namespace: str, pod: str) -> Iterator[bytes]:
+        """Each line that a pod has printed, and will print, until it has ended or the API server hangs up.
+
+        Raises:
+            ApiError: There is no such pod, or nothing came for as long as a watch may say nothing.
+        """
+        path = f"{_path('Pod', namespace, pod)}/log"
+        limit_s = (CALL_S, self._watch_s + GRACE_S)
+        yield from _streamed(self._send("GET", path, query=[("follow", "true")], limit_s=limit_s), "the log")
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object; None: there is none."""
@@ -240,6 +250,19 @@ def _error(status: int, data: bytes) -> ApiError:
         return ApiError(status, str(json.loads(data)["message"]))
     except (ValueError, KeyError, TypeError):
         return ApiError(status, data.decode(errors="replace")[:500] or "it did not say why")
+
+
+def _streamed(response: Any, what: str) -> Iterator[bytes]:
+    raw = response.response
+    try:
+        if response.status >= 300:
+            raise _error(response.status, raw.read())
+        yield from _lines(raw)
+    except urllib3.exceptions.HTTPError as error:
+        raise ApiError(0, f"{what} broke off: {error}") from None
+    finally:
+        raw.close()
+        raw.release_conn()
 
 
 def _lines(response: Any) -> Iterator[bytes]:

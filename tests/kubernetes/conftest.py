@@ -13,7 +13,10 @@ import pytest
 import yaml
 from kubernetes import client, config
 
+from tests.helpers import helm
 from tests.helpers.kube import until
+from tests.helpers.redis_server import find_redis_server
+from tests.helpers.whole_chart import CHART, VALUES
 from tests.kubernetes.apiserver import ApiServer, Image
 from tests.kubernetes.apiserver.kubelet.cluster import obstacle
 
@@ -83,3 +86,15 @@ def widgets(api: Any) -> Iterator[Any]:
     )
     yield client.CustomObjectsApi(api)
     extensions.delete_custom_resource_definition(definition["metadata"]["name"])
+
+
+@pytest.fixture
+def release(pods: ApiServer, api: Any, namespace: str) -> Iterator[helm.Helm]:
+    """The whole chart, installed as `limnad`."""
+    find_redis_server()
+    with helm.Helm(pods.kubeconfig, namespace) as found:
+        found.install(CHART, "limnad", VALUES)
+        yield found
+    extensions = client.ApiextensionsV1Api(api)
+    for path in sorted((CHART / "crds").iterdir()):  # Helm leaves them, and other tests bring their own.
+        extensions.delete_custom_resource_definition(yaml.safe_load(path.read_text())["metadata"]["name"])

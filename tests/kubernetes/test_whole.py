@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,19 +11,10 @@ from kubernetes import client
 
 from tests.helpers import helm
 from tests.helpers.kube import until, until_custom
-from tests.helpers.redis_server import find_redis_server
-from tests.kubernetes.apiserver import ApiServer
+from tests.helpers.whole_chart import CHART, VALUES
 
-CHART = Path(__file__).parents[2] / "helm" / "limnad"
 WITHIN_S = 150
 """For each step, on a machine that does much besides; most take some seconds."""
-
-VALUES: dict[str, Any] = {
-    "operator": {"replicas": 1},
-    "cluster": {"workers": {"replicas": 2}},
-    # Kinds of the Prometheus operator, which this server has not.
-    "monitoring": {"podMonitor": {"enabled": False}, "rules": {"enabled": False}},
-}
 
 JOB = """
 apiVersion: limnad.io/v1alpha1
@@ -45,17 +35,6 @@ spec:
           numbers = flow.generate(make, rows=10**7, batch_rows=2, epochs=10**6, rows_per_s=50)
           numbers.group_by("key").agg(pl.len()).output("counts")
 """
-
-
-@pytest.fixture
-def release(pods: ApiServer, api: Any, namespace: str) -> Iterator[helm.Helm]:
-    find_redis_server()
-    with helm.Helm(pods.kubeconfig, namespace) as found:
-        found.install(CHART, "limnad", VALUES)
-        yield found
-    extensions = client.ApiextensionsV1Api(api)
-    for path in sorted((CHART / "crds").iterdir()):  # Helm leaves them, and other tests bring their own.
-        extensions.delete_custom_resource_definition(yaml.safe_load(path.read_text())["metadata"]["name"])
 
 
 @pytest.mark.slow

@@ -124,21 +124,47 @@ def _refuse_without_checkpoints(given: Mapping[str, object]) -> None:
 
 @app.command()
 def drill(
-    target: options.Target,
+    target: options.DrillTarget = None,
     workers: options.Workers = 2,
     arg: options.Arguments = None,
     feed: options.Feed = None,
     progress: options.Progress = "local",
-    faults: options.Faults = "kill-worker,kill-all-workers,kill-agent,reset",
-    minutes: options.Minutes = 1.0,
+    faults: options.Faults = None,
+    minutes: options.Minutes = None,
     checkpoint: options.DrillCheckpoint = None,
     store: options.DrillStore = None,
     seed: options.Seed = 0,
     json: options.AsJson = False,
+    kubernetes: options.OnKubernetes = False,
+    namespace: options.DrillNamespace = None,
+    cluster: options.DrillCluster = None,
+    rounds: options.DrillRounds = None,
+    limit: options.DrillLimit = None,
+    image: options.DrillImage = None,
+    kubeconfig: options.DrillKubeconfig = None,
 ) -> None:
     """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
-    from limnad.cli.drill import DrillOptions, run_drill
+    from limnad.cli.drill import DEFAULT_FAULTS, DrillOptions, run_drill
+    from limnad.cli.kubernetes_drill import become_kubernetes_drill, drill_arguments
 
+    there = {
+        "namespace": namespace,
+        "cluster": cluster,
+        "rounds": rounds,
+        "limit": limit,
+        "image": image,
+        "kubeconfig": kubeconfig,
+    }
+    if kubernetes:
+        if target is not None:
+            raise JobError("limnad drill --kubernetes runs a job of its own, whose answer it knows: leave out JOB.PY")
+        become_kubernetes_drill(drill_arguments({**there, "faults": faults, "minutes": minutes, "json": json}))
+    if alien := [name for name, value in there.items() if value is not None]:
+        raise JobError(f"--{alien[0]} is for a drill on Kubernetes: add --kubernetes")
+    if target is None:
+        raise JobError(
+            "which job is to be run? Give JOB.PY, or --kubernetes for a cluster and a job of the drill's own"
+        )
     given = [part for each in arg or [] for part in ("-a", each)] + [
         part for each in feed or [] for part in ("--feed", each)
     ]
@@ -148,8 +174,8 @@ def drill(
         progress=progress,
         checkpoint_s=checkpoint or 0.5,
         store=store,
-        faults=[name.strip() for name in faults.split(",")],
-        minutes=minutes,
+        faults=[name.strip() for name in (faults or DEFAULT_FAULTS).split(",")],
+        minutes=1.0 if minutes is None else minutes,
         seed=seed,
         as_json=json,
     )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import statistics
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
-from typing import Any
 
-from rich.table import Table
-
+from limnad.cli.drilled import Tally, lost, show
 from limnad.cli.relay import VARIABLE, Held, Relay, Way
 from limnad.cli.terminal import console
 from limnad.cli.watched import Epochs, WatchedRun
@@ -146,6 +141,8 @@ FAULTS: dict[str, Fault] = {
 }
 """What can be done to a run, by name."""
 
+DEFAULT_FAULTS = "kill-worker,kill-all-workers,kill-agent,reset"
+
 KILL_COORDINATOR = "kill-coordinator"
 """There is one only in the global modes."""
 
@@ -158,29 +155,6 @@ HEALED_S = (0.5, 12.0)
 
 TRIES = 3
 """As many runs are made for each fault until all have struck: one may end before, or have nobody there to strike."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of one kind of fault.
-
-    Attributes:
-        times: How often it struck.
-        recovery_s: Seconds until the next epoch was printed, each time.
-        runs: How many runs were made for it.
-        failed: How many of them ended with an error.
-        rows: How many rows were compared.
-        lost: How many rows were missing or different.
-        repeated: How many epochs were printed twice.
-    """
-
-    times: int = 0
-    recovery_s: list[float] = field(default_factory=list)
-    runs: int = 0
-    failed: int = 0
-    rows: int = 0
-    lost: int = 0
-    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -223,7 +197,7 @@ def run_drill(options: DrillOptions) -> int:
         if error := _struck(options, fault, expected, random, printing_s, tally):
             say(f"run {turn}, {fault}: the job failed: {error}")
         say(f"run {turn}, {fault}: times struck so far {tally.times}, rows lost {tally.lost}")
-    _show(tallies, options.as_json)
+    show(tallies, options.as_json)
     if idle := _idle(tallies):
         say(f"nothing was shown of {', '.join(idle)}: the job ended before it struck. Give it more rows or epochs.")
     return int(any(not tally.times or tally.failed or tally.lost or tally.repeated for tally in tallies.values()))
@@ -286,7 +260,7 @@ def _struck(
                     _strike(FAULTS[fault], scene, watcher, tally)
         tally.runs += 1
         tally.rows += sum(map(len, expected.values()))
-        tally.lost += _lost(expected, run.epochs)
+        tally.lost += lost(expected, run.epochs)
         tally.repeated += len(run.repeated)
         if not watcher.failed:
             return ""
@@ -334,46 +308,3 @@ class _Watcher(threading.Thread):
             before = self.printed
             self._news.wait_for(lambda: self.printed > before or self._ended, limit_s)
             return self.printed > before
-
-
-def _lost(expected: Epochs, got: Epochs) -> int:
-    lost = 0
-    for key, rows in expected.items():
-        missing = Counter(map(json.dumps, rows))
-        missing.subtract(map(json.dumps, got.get(key, [])))
-        lost += sum(map(abs, missing.values()))
-    return lost + sum(len(rows) for key, rows in got.items() if key not in expected)
-
-
-def _show(tallies: dict[str, Tally], as_json: bool) -> None:
-    told = [_line(fault, tally) for fault, tally in tallies.items()]
-    if as_json:
-        for line in told:
-            print(json.dumps(line))
-        return
-    table = Table(box=None, header_style="dim", padding=(0, 2), show_edge=False)
-    for name in told[0]:
-        table.add_column(name, justify="left" if name == "fault" else "right")
-    for line in told:
-        table.add_row(
-            *(
-                "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-                for value in line.values()
-            )
-        )
-    console().print(table)
-
-
-def _line(fault: str, tally: Tally) -> dict[str, Any]:
-    times = tally.recovery_s
-    return {
-        "fault": fault,
-        "times": tally.times,
-        "runs": tally.runs,
-        "failed": tally.failed,
-        "recovery, median s": round(statistics.median(times), 2) if times else None,
-        "longest s": round(max(times), 2) if times else None,
-        "rows compared": tally.rows,
-        "lost": tally.lost,
-        "repeated": tally.repeated,
-    }

@@ -164,18 +164,29 @@ LogLevel = Annotated[
 
 # -- limnad drill ------------------------------------------------------------------------------------------------------
 
+DrillTarget = Annotated[
+    str | None,
+    typer.Argument(metavar="[JOB.PY[:FUNCTION]]", help="The job file. On Kubernetes the drill has a job of its own."),
+]
 Faults = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="NAMES",
         # With spaces, so that the lists are wrapped and not cut off.
         help="What to do to the job: `all`, or some of `kill-worker, kill-all-workers, kill-agent, "
-        "kill-coordinator, kill-twice, freeze-worker, reset, partition, one-way, slow-links`.",
-        show_default="kill-worker, kill-all-workers, kill-agent, reset",
+        "kill-coordinator, kill-twice, freeze-worker, reset, partition, one-way, slow-links`. On Kubernetes: `worker, "
+        "leader, coordinator, operator, redis, drain, lost-node, scale, upgrade, partition`.",
+        show_default="kill-worker, kill-all-workers, kill-agent, reset; on Kubernetes all",
     ),
 ]
 Minutes = Annotated[
-    float, typer.Option(min=0, metavar="MINUTES", help="How long to go on; each fault gets one run at least.")
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="MINUTES",
+        help="How long to go on; each fault gets one run at least.",
+        show_default="1; on Kubernetes one round",
+    ),
 ]
 DrillCheckpoint = Annotated[
     float | None,
@@ -186,6 +197,49 @@ DrillStore = Annotated[
     typer.Option(metavar="URL", help="Where checkpoints are kept.", show_default="a directory of its own"),
 ]
 Seed = Annotated[int, typer.Option(help="Decides when the faults strike, and whom.")]
+_ON_KUBERNETES = "A drill on Kubernetes"
+OnKubernetes = Annotated[
+    bool,
+    typer.Option(
+        "--kubernetes",
+        rich_help_panel=_ON_KUBERNETES,
+        help="Strike a cluster on Kubernetes, by its API server. Needs `limnad[operator]`.",
+    ),
+]
+DrillNamespace = Annotated[
+    str | None, typer.Option(rich_help_panel=_ON_KUBERNETES, help="Where the cluster is.", show_default="limnad")
+]
+DrillCluster = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_ON_KUBERNETES, help="A LimnadCluster.", show_default="the only one there"),
+]
+DrillRounds = Annotated[
+    int | None,
+    typer.Option(
+        min=1, rich_help_panel=_ON_KUBERNETES, help="How often each fault is to strike at least.", show_default="1"
+    ),
+]
+DrillLimit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TIME",
+        parser=seconds,
+        rich_help_panel=_ON_KUBERNETES,
+        help="In which each fault has to be overcome.",
+        show_default="5m",
+    ),
+]
+DrillImage = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_ON_KUBERNETES,
+        help="The workers' image after an upgrade.",
+        show_default="the same, with another annotation of the pods",
+    ),
+]
+DrillKubeconfig = Annotated[
+    str | None, typer.Option(rich_help_panel=_ON_KUBERNETES, help="How to reach the API server.")
+]
 
 
 def pairs(given: list[str], usage: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from limnad_operator.manifests.naming import (
     labels,
     selector,
 )
+from limnad_operator.manifests.pods import client_pod
 
 __all__ = [
     "AGENT_PORT",
@@ -27,6 +28,7 @@ __all__ = [
     "Shape",
     "certificates_due",
     "children",
+    "client_pod",
     "issue",
     "issue_token",
     "labels",

@@ -118,6 +118,36 @@ def coordinator_template(shape: Shape) -> dict[str, Any]:
     return _digested({"metadata": {"labels": labels(shape.name, "coordinator"), "annotations": {}}, "spec": pod})
 
 
+def client_pod(shape: Shape, name: str, command: list[str]) -> dict[str, Any]:
+    """A pod that runs a command once, as a client of the leader: ``LIMNAD_CLUSTER`` and so on say how to reach it."""
+    address = f"{shape.leader}.{shape.namespace}.svc:{CLIENT_PORT}"
+    reach = {"LIMNAD_CLUSTER": address}
+    if shape.tls_secret is not None:
+        reach["LIMNAD_TLS_CA"] = f"{CERTIFICATES}/ca.crt"
+    if shape.token_secret is not None:
+        reach["LIMNAD_TOKEN_FILE"] = f"{TOKENS}/{shape.token_secret[1]}"
+    container = {
+        "name": "client",
+        **_image(shape),
+        "command": command,
+        "env": _value_env(reach),
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+        "securityContext": _LOCKED,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *_secret_mounts(shape, tokens=True)],  # noqa: S108
+    }
+    volumes = _secret_volumes(shape, tokens=True)
+    for volume in volumes:
+        if volume["name"] == "tls":  # Not the key: clients have none.
+            volume["secret"]["items"] = [{"key": "ca.crt", "path": "ca.crt"}]
+    pod = {
+        **_pod(shape),
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": shape.metadata(name, "client"), "spec": pod}
+
+
 _LOCKED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},

@@ -11,6 +11,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from limnad import JobError, JobFailed
+from limnad.cli import kubernetes_drill
 from limnad.cli.app import app
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S
 from limnad_worker.vault import KEEP
@@ -88,6 +89,23 @@ def test_a_graph_of_a_job_that_raises_shows_the_users_frames_only(tmp_path: Path
 
 def test_a_fault_that_there_is_not_is_refused_before_anything_runs() -> None:
     assert "there is no fault 'flood'" in str(limnad("drill", "job.py", "--faults", "reset,flood").exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--kubernetes", "job.py"], "leave out JOB.PY"),
+        (["job.py", "--rounds", "2"], "--rounds is for a drill on Kubernetes"),
+        ([], "which job is to be run?"),
+    ],
+)
+def test_a_drill_is_here_or_on_kubernetes(arguments: list[str], told: str) -> None:
+    assert told in str(limnad("drill", *arguments).exception)
+
+
+def test_a_drill_on_kubernetes_says_what_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes_drill, "find_spec", lambda _: None)
+    assert "pip install 'limnad[operator]'" in str(limnad("drill", "--kubernetes").exception)
 
 
 def test_a_folder_is_no_job_file(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from limnad.cli import drill
-from limnad.cli.drill import TRIES, DrillOptions, Tally, run_drill
+from limnad.cli.drill import TRIES, DrillOptions, run_drill
+from limnad.cli.drilled import Tally
 
 OPTIONS = DrillOptions(
     run=["job.py"],
