@@ -367,11 +367,15 @@ def check(
             assert differences(outputs[name][epoch]) == wanted, f"{name}, epoch {epoch}"
 
 
-def random_history(random: Random, epochs: int, nodes: int = 5, changes: int = 5) -> History:
-    """Insertions, deletions of what is there, rows that come and go within an epoch, epochs without rows."""
-    state: Rows = Counter()
-    history: History = []
-    for _ in range(epochs):
+def random_history(random: Random, epochs: int, nodes: int = 5, changes: int = 5, start: int = 0) -> History:
+    """Insertions, deletions of what is there, rows that come and go within an epoch, epochs without rows.
+
+    With `start`, the first epoch inserts so many rows.
+    """
+    first = [(random.randrange(nodes), random.randrange(nodes), 1) for _ in range(start)]
+    state: Rows = Counter((a, b) for a, b, _ in first)
+    history: History = [first] if start else []
+    while len(history) < epochs:
         epoch: Epoch = []
         for _ in range(random.randrange(changes) if random.random() < 0.8 else 0):
             there = sorted(row for row, times in state.items() if times > 0)

@@ -32,7 +32,8 @@ def test_random_histories(name: str, workers: int) -> None:
     for seed in range(SEEDS):
         random = Random(1_000 * seed + workers)
         epochs, nodes = random.randint(1, 8), random.choice([4, 7, 10])
-        left, right = random_history(random, epochs, nodes, changes=10), random_history(random, epochs, nodes)
+        left = random_history(random, epochs, nodes, changes=8, start=random.choice([0, nodes, 2 * nodes, 3 * nodes]))
+        right = random_history(random, epochs, nodes, start=random.randrange(3))
         check_histories(name, left, right, workers, seed)
 
 
