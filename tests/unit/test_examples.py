@@ -98,6 +98,21 @@ def test_popular_hashtags() -> None:
     assert all(row["community"] <= row["user"] for row in fresh.values())
 
 
+def test_import_cycles(tmp_path: Path) -> None:
+    for name, imports in {"a": "b", "b": "a", "c": "a"}.items():
+        (tmp_path / f"{name}.py").write_text(f"import {imports}\n")
+    command = [sys.executable, str(EXAMPLES / "import_cycles.py"), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        told = (line.strip() for line in watching.stdout if line[0] in "+-")
+        assert next(told) == "+ a, b"
+        (tmp_path / "b.py").write_text("import c\n")
+        assert [next(told), next(told)] == ["- a, b", "+ a, b, c"]
+        (tmp_path / "c.py").unlink()
+        assert next(told) == "- a, b, c"
+        watching.kill()
+
+
 def test_running_totals() -> None:
     found = outputs("running_totals.py", "hours=4", "sales_an_hour=50")["takings"]
     newest = {row["shop"]: row for epoch in sorted(found) for row in found[epoch]}
