@@ -149,8 +149,8 @@ class Forwards:
         return host, port
 
     async def to_path(self, where: Where, path: Path) -> asyncio.Server:
-        """A socket of the file system."""
-        return await asyncio.start_unix_server(self._handler(where), path)
+        """A socket of the file system; the caller starts it: who is cancelled meanwhile has it and can close it."""
+        return await asyncio.start_unix_server(self._handler(where), path, start_serving=False)
 
     async def inside(self, where: Where, address: str, port: int) -> asyncio.Server:
         """A port inside: of a Service."""

@@ -86,6 +86,7 @@ async def _grpc(forwards: Forwards, target: Target, spec: Object, timeout_s: flo
     path.unlink(missing_ok=True)
     server = await forwards.to_path(lambda: (target.address, int(spec["port"])), path)
     try:
+        await server.start_serving()
         return await asyncio.to_thread(_ask, path, spec.get("service") or "", timeout_s)
     finally:
         server.close()
