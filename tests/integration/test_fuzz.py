@@ -184,7 +184,8 @@ class Target:
         pair = issue(authority, [f"{role}.limnad.internal" for role in Role])
         leader = self.agents.processes[0].pid
         (leading,) = [channel(self.agents.addresses[0], trusted, pair, "leader.limnad.internal")]
-        engine = listening(engines_of(leader)[0])[0]
+        agents = [process.pid for process in self.agents.processes.values()]
+        engine = next(each for agent in agents for pid in engines_of(agent) for each in listening(pid))
         coordinator = listening(coordinators_of(leader)[0])[0]
         clients = [channel(each, trusted) for each in self.agents.clients]
         return {
