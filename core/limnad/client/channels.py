@@ -82,6 +82,8 @@ class Line:
         except ValueError as error:
             raise ClusterError(str(error)) from None
         self._channels: list[grpc.Channel] = []
+        self._closed = False
+        self._has_token = has_token
         self._lock = threading.Lock()  # An `AsyncClient` calls from many threads.
         self._used = self._authorities()
         self._stub = self._open(self._used)
@@ -97,6 +99,7 @@ class Line:
 
     def close(self) -> None:
         """Hangs up."""
+        self._closed = True
         for channel in self._channels:
             channel.close()
 
@@ -108,7 +111,11 @@ class Line:
             credentials = grpc.ssl_channel_credentials(authorities)
             channel = grpc.secure_channel(self._address, credentials, options=[*_OPTIONS, *named])
         self._channels.append(channel)
-        return jobs_pb2_grpc.JobServiceStub(grpc.intercept_channel(channel, _Bearer(self._token)))
+        if (
+            not self._has_token
+        ):  # An intercepted call looks its method up anew, which crashes once the channel is closed.
+            return jobs_pb2_grpc.JobServiceStub(channel)
+        return jobs_pb2_grpc.JobServiceStub(grpc.intercept_channel(channel, _Bearer(self._token, lambda: self._closed)))
 
 
 def _token(token: str | None, file: str | None) -> Callable[[], str]:
@@ -150,10 +157,13 @@ class _Bearer(
 ):
     """Sends the token with each call."""
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], closed: Callable[[], bool]) -> None:
         self._token = token
+        self._closed = closed
 
     def _pass_on(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        if self._closed():
+            raise ValueError("Cannot invoke RPC on closed channel!")
         return continuation(_Details(details, self._token()), request)
 
     intercept_unary_unary: Any = _pass_on
