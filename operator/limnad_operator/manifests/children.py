@@ -8,6 +8,7 @@ from limnad_operator.manifests.naming import (
     AGENT_PORT,
     CLIENT_PORT,
     COORDINATOR_PORT,
+    ISOLATED,
     TEMPLATE,
     Shape,
     selector,
@@ -28,7 +29,7 @@ def children(shape: Shape) -> list[dict[str, Any]]:
         _disruption_budget(shape),
     ]
     if shape.spec.network.policy:
-        wanted.append(_network_policy(shape))
+        wanted += [_network_policy(shape), _isolation(shape)]
     if shape.spec.coordinator.enabled:
         wanted += [_coordinator_service(shape), _coordinator(shape)]
     return [*wanted, _stateful_set(shape)]
@@ -103,8 +104,11 @@ def _disruption_budget(shape: Shape) -> dict[str, Any]:
 
 
 def _network_policy(shape: Shape) -> dict[str, Any]:
-    """The cluster's pods reach each other; clients, the operator and Prometheus reach what is for them."""
-    own = {"matchLabels": {"app.kubernetes.io/name": "limnad", "app.kubernetes.io/instance": shape.name}}
+    """The cluster's pods reach each other; clients, the operator and Prometheus reach what is for them.
+
+    It leaves out pods that are to be cut off: policies only add to what is allowed.
+    """
+    own = _own(shape)
     operator = {"matchLabels": {"app.kubernetes.io/name": "limnad", "app.kubernetes.io/component": "operator"}}
     clients = shape.spec.network.clients
     if clients is None:
@@ -115,7 +119,7 @@ def _network_policy(shape: Shape) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": shape.metadata(shape.workers, "worker"),
         "spec": {
-            "podSelector": own,
+            "podSelector": {**own, "matchExpressions": [{"key": ISOLATED, "operator": "DoesNotExist"}]},
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"from": [{"podSelector": own}]},
@@ -127,6 +131,23 @@ def _network_policy(shape: Shape) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _isolation(shape: Shape) -> dict[str, Any]:
+    """A pod with that label reaches nobody, and nobody reaches it: by one patch, and taken back by another."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": shape.metadata(shape.isolated, "worker"),
+        "spec": {
+            "podSelector": {**_own(shape), "matchExpressions": [{"key": ISOLATED, "operator": "Exists"}]},
+            "policyTypes": ["Ingress", "Egress"],
+        },
+    }
+
+
+def _own(shape: Shape) -> dict[str, Any]:
+    return {"matchLabels": {"app.kubernetes.io/name": "limnad", "app.kubernetes.io/instance": shape.name}}
 
 
 def _coordinator_service(shape: Shape) -> dict[str, Any]:

@@ -28,6 +28,10 @@ PREVIOUS = f"{GROUP}/previous"
 """Annotation of the StatefulSet while a new template is tried: the one before, as JSON."""
 
 
+ISOLATED = f"{GROUP}/isolated"
+"""Label of a pod of the cluster that is to reach nobody, and nobody is to reach, whatever its value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What the manifests of a cluster are made from.
@@ -50,6 +54,11 @@ class Shape:
     def workers(self) -> str:
         """The StatefulSet, its PodDisruptionBudget, its NetworkPolicy and its pods' service account."""
         return f"{self.name}-worker"
+
+    @property
+    def isolated(self) -> str:
+        """The NetworkPolicy of pods that are cut off."""
+        return f"{self.name}-isolated"
 
     @property
     def headless(self) -> str:

@@ -192,6 +192,11 @@ class Deadlines(Model):
     """How long something may take before something is done about it."""
 
     unready: Duration = Field("5m", description="A pod that is not ready for so long is deleted, three times an hour.")
+    lost: Duration = Field(
+        "30s",
+        description="A pod that should have ended so long ago is on a node that is gone: it is deleted by force, and "
+        "made anew elsewhere.",
+    )
     progress: Duration | None = Field(
         None, description="A job whose epoch does not advance for so long is started again; default: never."
     )

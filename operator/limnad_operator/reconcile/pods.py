@@ -12,9 +12,6 @@ from limnad_operator.reconcile.telling import unix
 NO_IMAGE = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 NO_CONFIGURATION = {"CreateContainerConfigError", "CreateContainerError"}
 
-LOST_S = 30.0
-"""How long after its time to end a pod is taken for one of a node that is gone."""
-
 
 def uid(pod: Object) -> str:
     """Which one of its name."""
@@ -47,9 +44,9 @@ def ready(pod: Object) -> bool:
     return not leaving(pod) and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def lost(pod: Object, now_s: float) -> bool:
-    """Whether it should have ended long ago: its node does not say so."""
-    return leaving(pod) and now_s >= unix(pod["metadata"]["deletionTimestamp"]) + LOST_S
+def lost(pod: Object, after_s: float, now_s: float) -> bool:
+    """Whether it should have ended so long ago: its node does not say so."""
+    return leaving(pod) and now_s >= unix(pod["metadata"]["deletionTimestamp"]) + after_s
 
 
 def address(pod: Object) -> str:

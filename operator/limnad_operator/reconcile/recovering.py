@@ -48,8 +48,9 @@ def recover(it: Situation) -> None:
 
 
 def _take_lost_ones_for_gone(it: Situation) -> None:
+    after_s = seconds(it.spec.deadlines.lost)
     for pod in it.seen.pods:
-        if pods.lost(pod, it.seen.now_s):
+        if pods.lost(pod, after_s, it.seen.now_s):
             message = f"Pod {pods.name(pod)} should have ended, and its node does not say so: it is taken for gone."
             it.draft.tell("PodLost", message, warning=True, about=pods.uid(pod))
             it.draft.actions.append(Delete("Pod", pods.name(pod), pods.uid(pod), grace_s=0))

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from limnad_operator.manifests import Shape, certificates_due, children, issue, issue_token, token_manifest
-from limnad_operator.manifests.naming import TEMPLATE
+from limnad_operator.manifests.naming import ISOLATED, TEMPLATE
 from limnad_operator.manifests.pods import worker_template
 from limnad_operator.model import ClusterSpec
 
@@ -137,9 +137,19 @@ def test_the_operators_labels_win_over_those_of_the_spec() -> None:
 
 
 def test_what_is_not_wanted_is_not_made() -> None:
-    assert ("NetworkPolicy", "c-worker") not in by_kind(SPECS["open"])
+    assert not [name for kind, name in by_kind(SPECS["open"]) if kind == "NetworkPolicy"]
     assert ("Deployment", "c-coordinator") not in by_kind({})
     assert ("Deployment", "c-coordinator") in by_kind(SPECS["all"])
+
+
+def test_a_pod_with_the_label_is_allowed_nothing_and_any_other_is_not_cut_off() -> None:
+    made = by_kind({})
+    allows, isolates = (made["NetworkPolicy", name]["spec"] for name in ("c-worker", "c-isolated"))
+    assert allows["podSelector"]["matchLabels"] == isolates["podSelector"]["matchLabels"]
+    assert allows["podSelector"]["matchExpressions"] == [{"key": ISOLATED, "operator": "DoesNotExist"}]
+    assert isolates["podSelector"]["matchExpressions"] == [{"key": ISOLATED, "operator": "Exists"}]
+    assert isolates["policyTypes"] == ["Ingress", "Egress"]
+    assert not isolates.keys() & {"ingress", "egress"}, "nothing is allowed"
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------

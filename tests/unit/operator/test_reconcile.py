@@ -162,7 +162,9 @@ def test_a_pod_that_is_not_ready_for_too_long_is_deleted_three_times_an_hour() -
 
 def test_a_pod_on_a_node_that_is_gone_is_taken_for_gone_after_its_time() -> None:
     seen = ready()
-    for late_s, force in ((29, False), (30, True)):
+    sooner = {"lost": "5s"}
+    for deadlines, late_s, force in (({}, 29, False), ({}, 30, True), (sooner, 4, False), (sooner, 5, True)):
+        seen.object["spec"]["deadlines"] = deadlines
         lost = copy.deepcopy(seen.pods[1])
         lost["metadata"]["deletionTimestamp"] = timestamp(NOW_S - late_s)
         plan = reconcile_cluster(replace(seen, pods=(seen.pods[0], lost)))
