@@ -66,6 +66,14 @@ def web(**spec: Any) -> dict[str, Any]:
     }
 
 
+ASK_ALL = """
+import sys, urllib.request
+for url in sys.argv[1:]:
+    try: print(urllib.request.urlopen(url, timeout=2).read().decode())
+    except OSError: print("no")
+"""
+
+
 @pytest.fixture
 def apps(api: Any) -> Any:
     return client.AppsV1Api(api)
@@ -83,11 +91,19 @@ def running(request: pytest.FixtureRequest, core: Any, apps: Any, namespace: str
     return until(core.list_namespaced_pod, namespace, good=lambda items: sum(map(is_ready, items)) == 2)
 
 
-def ask(core: Any, namespace: str, url: str, name: str = "ask") -> str:
+def ask(core: Any, namespace: str, *urls: str, name: str = "ask") -> str:
     """What a pod of its own gets from a URL."""
-    container = {"name": "main", "image": "shell", "command": ["python3", "-c", ASK, url]}
+    begin_to_ask(core, namespace, *urls, name=name)
+    return answer(core, namespace, name)
+
+
+def begin_to_ask(core: Any, namespace: str, *urls: str, name: str, code: str = ASK, **labels: str) -> None:
+    container = {"name": "main", "image": "shell", "command": ["python3", "-c", code, *urls]}
     spec = {"restartPolicy": "Never", "containers": [container]}
-    core.create_namespaced_pod(namespace, {"metadata": {"name": name}, "spec": spec})
+    core.create_namespaced_pod(namespace, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+
+
+def answer(core: Any, namespace: str, name: str) -> str:
     until(
         core.list_namespaced_pod,
         namespace,
@@ -101,7 +117,10 @@ def test_pods_have_addresses_names_and_files(running: list[Any], core: Any, name
     assert len({pod.status.pod_ip for pod in running}) == 2
     assert len({pod.spec.node_name for pod in running}) == 2
     assert ask(core, namespace, "http://web-1.webs:8000/") == "hello from web-1"
-    assert ask(core, namespace, f"http://web.{namespace}.svc/", "through") in {"hello from web-0", "hello from web-1"}
+    assert ask(core, namespace, f"http://web.{namespace}.svc/", name="through") in {
+        "hello from web-0",
+        "hello from web-1",
+    }
 
 
 def test_a_deleted_pod_is_told_and_replaced(running: list[Any], core: Any, namespace: str, pods: ApiServer) -> None:
@@ -167,6 +186,29 @@ def test_a_pod_on_a_lost_node_is_not_replaced(running: list[Any], core: Any, nam
     finally:
         pods.come_back(node)
     until(core.list_namespaced_pod, namespace, good=lambda items: sum(map(is_ready, items)) == 2)
+
+
+@pytest.mark.usefixtures("running")
+def test_policies_keep_others_out_of_pods_and_pods_from_others(core: Any, api: Any, namespace: str) -> None:
+    networking: Any = client.NetworkingV1Api(api)
+    friends = [{"from": [{"podSelector": {"matchLabels": {"role": "friend"}}}], "ports": [{"port": "http"}]}]
+    specs = {
+        "friends": {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": friends},
+        "alone": {"podSelector": {"matchLabels": {"role": "hermit"}}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    for name, spec in specs.items():
+        networking.create_namespaced_network_policy(namespace, {"metadata": {"name": name}, "spec": spec})
+    urls = "http://web-0.webs:8000/", f"http://web.{namespace}.svc/"
+    names = ("friend", "stranger", "hermit")
+    for name in names:
+        begin_to_ask(core, namespace, *urls, name=name, code=ASK_ALL, role=name)
+    told = {name: answer(core, namespace, name).split("\n") for name in names}
+    assert [line.removesuffix("-0").removesuffix("-1") for line in told.pop("friend")] == ["hello from web"] * 2
+    assert told == {"stranger": ["no", "no"], "hermit": ["no", "no"]}
+    assert all(map(is_ready, core.list_namespaced_pod(namespace, label_selector="app=web").items)), "nodes may ask"
+    networking.delete_namespaced_network_policy("friends", namespace)
+    begin_to_ask(core, namespace, *urls, name="later", code=ASK_ALL, role="stranger")
+    assert answer(core, namespace, "later").count("hello") == 2
 
 
 @pytest.mark.usefixtures("running")

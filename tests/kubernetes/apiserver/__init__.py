@@ -9,22 +9,23 @@
     with ApiServer(nodes=["n0", "n1"], images={"redis.*": Image(entrypoint=("redis-server",))}) as server:
         server.forward("ns", "redis-0", 6379)        # a port of loopback, as `kubectl port-forward` makes one
         server.vanish("n0", frozen=True)             # nobody hears of it; come_back() ends that
-        server.cut("ns", "redis-0")                  # from all other pods, as a NetworkPolicy would
         server.pid("ns", "redis-0")                  # for signals
 
     python -m tests.kubernetes.apiserver [NODE...]   # one to play with: prints how to reach it, ends with Ctrl-C
 
 A pod is a process tree in namespaces of its own (so as root only): it has its own address, may listen on 0.0.0.0 like
 any other, sees its volumes at their paths over the machine's files, finds Services by their names, and gets real
-signals. The image `limnad` is this checkout with the Python that runs the tests; the tag `missing` is never there;
-others are named with `images`. Nothing of the pods' network is reachable from outside except through `forward`.
+signals. NetworkPolicies are in force, also on what goes through a Service. The image `limnad` is this checkout with the
+Python that runs the tests; the tag `missing` is never there; others are named with `images`. Nothing of the pods'
+network is reachable from outside except through `forward`.
 
 In `tests/kubernetes` use the fixtures instead (`kubeconfig`, `api`, `core`, `namespace`; `own_server` for what cannot
 be asked of a real server, `pods` for one that runs pods): with LIMNAD_KUBECONFIG set they are of the server that it
 names.
 
 What is where: `store` keeps objects and the log of changes; `api` does requests, with `checks`, `strategies`,
-`applying` (server-side apply), `patches`, `scaling`, `eviction`, `crds` and `rules` (CEL); `http` is its face, with
+`applying` (server-side apply), `patches`, `scaling`, `eviction`, `crds` and `rules` (CEL); `policies` says what
+NetworkPolicies allow; `http` is its face, with
 `paths`, `discovery`, `openapi`, `tables`, `watching`, `wire` and `faults`; `controllers` do what a
 cluster does by itself, `kubelet` runs its pods.
 

@@ -134,10 +134,6 @@ class ApiServer:
         """It is heard of again."""
         self.do(self.cluster.nodes[node].come_back)
 
-    def cut(self, namespace: str, pod: str, *, off: bool = True) -> None:
-        """Cuts one pod off from all others, or mends that."""
-        self.do(lambda: self.cluster.network.cut(self.cluster.pod(namespace, pod).namespace, off=off))
-
     def pid(self, namespace: str, pod: str) -> int:
         """The first process of a pod's first container, as this machine numbers it; 0: it does not run."""
         process = self.do(lambda: next(self.cluster.pod(namespace, pod).containers).process)

@@ -19,6 +19,7 @@ from tests.kubernetes.apiserver.objects import (
     parse_time,
     set_condition,
 )
+from tests.kubernetes.apiserver.selectors import by_selector
 from tests.kubernetes.apiserver.store import Change
 
 NODES: Final = ("", "nodes")
@@ -29,7 +30,7 @@ TOLERATED_S: Final = 300.0
 
 
 class Scheduler(Controller):
-    """Looks at one pod: binds it to the node that has the fewest of its kind."""
+    """Looks at one pod: binds it to the node that it likes best, or else that has the fewest of its kind."""
 
     def concerns(self, change: Change) -> Iterable[Key]:
         """A pod without a node, and all of them when a node has changed."""
@@ -64,11 +65,11 @@ class Scheduler(Controller):
         selected = all(labels.get(key) == value for key, value in (dig(pod, "spec", "nodeSelector") or {}).items())
         return ready is not None and ready["status"] == "True" and not dig(node, "spec", "unschedulable") and selected
 
-    def _load(self, node: Object, pod: Object) -> tuple[int, int]:
+    def _load(self, node: Object, pod: Object) -> tuple[int, int, int]:
         there = [each for each in self.api.store.items(PODS) if dig(each, "spec", "nodeName") == name_of(node)]
         own = owner_of(pod)
         alike = [each for each in there if own is not None and (owner_of(each) or {}).get("uid") == own["uid"]]
-        return len(alike), sum(not is_over(each) for each in there)
+        return _unwanted(pod, there), len(alike), sum(not is_over(each) for each in there)
 
     def _bind_claims(self, pod: Object) -> None:
         """A claim is a folder of this machine: it is bound when somebody uses it."""
@@ -83,6 +84,18 @@ class Scheduler(Controller):
                     "capacity": size,
                 }
                 self.write_status(CLAIMS, found, status)
+
+
+def _unwanted(pod: Object, there: list[Object]) -> int:
+    """How much a pod would rather not be on a node where these are."""
+    weight = 0
+    kind = "preferredDuringSchedulingIgnoredDuringExecution"
+    for each in dig(pod, "spec", "affinity", "podAntiAffinity", kind, default=[]):
+        term = each["podAffinityTerm"]
+        is_meant = by_selector(term.get("labelSelector"))
+        if term["topologyKey"] == "kubernetes.io/hostname":
+            weight += each["weight"] * sum(namespace_of(one) == namespace_of(pod) and is_meant(one) for one in there)
+    return weight
 
 
 class Lifecycle(Controller):
@@ -132,7 +145,9 @@ class Lifecycle(Controller):
 
 
 def _tolerated_s(pod: Object) -> float:
-    for each in dig(pod, "spec", "tolerations", default=[]):
-        if each.get("key") in {UNREACHABLE, None, ""} and each.get("effect", "NoExecute") == "NoExecute":
-            return float(each.get("tolerationSeconds", 1e9))
-    return TOLERATED_S
+    found = [
+        float(each.get("tolerationSeconds", 1e9))
+        for each in dig(pod, "spec", "tolerations", default=[])
+        if each.get("key") in {UNREACHABLE, None, ""} and each.get("effect", "NoExecute") == "NoExecute"
+    ]
+    return min(found, default=TOLERATED_S)

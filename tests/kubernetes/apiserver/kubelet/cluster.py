@@ -22,6 +22,7 @@ from tests.kubernetes.apiserver.kubelet.images import Images
 from tests.kubernetes.apiserver.kubelet.network import Forwards, Network
 from tests.kubernetes.apiserver.kubelet.node import PODS, Node
 from tests.kubernetes.apiserver.kubelet.pod import Pod
+from tests.kubernetes.apiserver.kubelet.policing import Policies
 from tests.kubernetes.apiserver.kubelet.services import Services
 from tests.kubernetes.apiserver.objects import Object, dig, set_condition
 
@@ -58,7 +59,8 @@ class Cluster:
         hosts.mkdir()
         services = Services(api, self.network, self.forwards, hosts)
         makers = (Scheduler, StatefulSets, ReplicaSets, Deployments, Jobs, Disruptions, Endpoints, Lifecycle)
-        self._controllers: list[Controller] = [services, *(make(api) for make in makers)]
+        policies = Policies(api, self.network, self.forwards)
+        self._controllers: list[Controller] = [services, policies, *(make(api) for make in makers)]
         self.nodes = {
             name: Node(name, api, self.network, self.forwards, images, folder, services.names, credentials, PORT)
             for name in names

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from tests.helpers.packet_filter import find_nft
+
 GATEWAY: Final = "10.244.0.1"
 """The node's own address, and the API server's."""
 
@@ -27,19 +29,25 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 def _ip(*lines: str, namespace: str = "") -> None:
     """Commands of `ip`, all or an error."""
     where = ["-n", namespace] if namespace else []
-    command = ["ip", *where, "-batch", "-"]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=False)
+    _run(["ip", *where, "-batch", "-"], "\n".join(lines))
+
+
+def _run(command: list[str], text: str) -> None:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"ip cannot do {lines}: {done.stderr.strip()}. Pods need root and iproute2 on Linux")
+        said = done.stderr.strip()
+        raise RuntimeError(f"{command} cannot do {text!r}: {said}. Pods need root, iproute2 and nftables on Linux")
 
 
 class Network:
     """One cluster's."""
 
     def __init__(self) -> None:
+        self._nft = find_nft()
         self.name = f"lk{secrets.token_hex(3)}"
         self._numbers = itertools.count(2)
         self._pods: dict[str, int] = {}
+        self._names: dict[str, str] = {}
         self._own = os.open("/proc/self/ns/net", os.O_RDONLY)
         _ip(f"netns add {self.name}")
         _ip(
@@ -64,6 +72,7 @@ class Network:
         name, address = f"{self.name}p{number}", f"10.244.{number // 250}.{number % 250 + 2}"
         _ip(f"netns add {name}")
         self._pods[name] = number
+        self._names[address] = name
         _ip(
             f"link add v{number} type veth peer name eth0 netns {name}",
             f"link set v{number} master br0 up",
@@ -82,6 +91,17 @@ class Network:
         """Takes its wire and its namespace away."""
         if self._pods.pop(name, None) is not None:
             _ip(f"netns del {name}")
+
+    def filter(self, address: str, rules: str) -> None:
+        """Gives a pod another packet filter; nothing where it is gone already.
+
+        Args:
+            address: The pod's.
+            rules: For ``nft -f``.
+        """
+        name = self._names.get(address)
+        if name in self._pods:
+            _run(["ip", "netns", "exec", name, self._nft, "-f", "-"], rules)
 
     def cut(self, name: str, *, off: bool) -> None:
         """Cuts a pod's wire, or mends it."""
@@ -133,13 +153,22 @@ Where = Callable[[], tuple[str, int] | None]
 """Whom a new connection is for; None: nobody."""
 
 
+Permits = Callable[[str, str, int], bool]
+"""Whether an address may connect to a port of another one."""
+
+
 class Forwards:
-    """Passes connections on into the network."""
+    """Passes connections on into the network.
+
+    Attributes:
+        permits: Which ones may be.
+    """
 
     def __init__(self, network: Network) -> None:
+        self.permits: Permits = lambda client, target, port: True
         self._network = network
         self._servers: list[asyncio.Server] = []
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams: dict[asyncio.Task[Any], tuple[str, str, int]] = {}
 
     async def to_port(self, where: Where) -> tuple[str, int]:
         """A port of loopback."""
@@ -156,6 +185,12 @@ class Forwards:
         """A port inside: of a Service."""
         return await asyncio.start_server(self._handler(where), sock=self._network.listener(address, port))
 
+    def end_what_is_not_permitted(self) -> None:
+        """Ends connections that may not be any more."""
+        for task, who in list(self._streams.items()):
+            if not self.permits(*who):
+                task.cancel()
+
     async def close(self) -> None:
         """Ends all."""
         for server in self._servers:
@@ -168,12 +203,14 @@ class Forwards:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
-            self._streams.add(task)
-            task.add_done_callback(self._streams.discard)
+            client = (writer.get_extra_info("peername") or [""])[0]
             target = where()
+            if target is None or not self.permits(client, *target):
+                writer.close()
+                return
+            self._streams[task] = client, *target
+            task.add_done_callback(self._forget)
             try:
-                if target is None:
-                    return
                 there, back = await self._network.connect(*target)
                 try:
                     await asyncio.gather(_pump(reader, back), _pump(there, writer))
@@ -185,6 +222,9 @@ class Forwards:
                 writer.close()
 
         return handle
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        del self._streams[task]
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
