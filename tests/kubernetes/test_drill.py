@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.node_switch import node_switches
 from tests.kubernetes.apiserver import ApiServer
 
 LIMIT_S = 120
@@ -18,7 +19,7 @@ LIMIT_S = 120
 @pytest.mark.slow
 @pytest.mark.usefixtures("release")
 def test_what_is_struck_comes_back_and_nothing_is_lost(pods: ApiServer, core: Any, namespace: str) -> None:
-    faults = ["worker", "leader", "operator", "redis", "scale"]
+    faults = ["lost-node", "partition", "worker", "leader", "operator", "redis", "scale"]
     command = [sys.executable, "-m", "limnad.cli", "drill", "--kubernetes", "--json"]
     flags = {
         "--namespace": namespace,
@@ -26,11 +27,13 @@ def test_what_is_struck_comes_back_and_nothing_is_lost(pods: ApiServer, core: An
         "--faults": ",".join(faults),
         "--limit": f"{LIMIT_S}s",
     }
-    told = [*command, *(part for pair in flags.items() for part in pair)]
-    done = subprocess.run(told, capture_output=True, text=True, timeout=280, check=False)
+    with node_switches(pods) as (off, on):
+        flags |= {"--stop-node": off, "--start-node": on}
+        told = [*command, *(part for pair in flags.items() for part in pair)]
+        done = subprocess.run(told, capture_output=True, text=True, timeout=280, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["fault"] for line in lines] == faults, done.stderr
-    assert [line["times"] for line in lines] == [1, 1, 1, 1, 3], "two workers become five, one and two again"
+    assert [line["times"] for line in lines] == [1, 1, 1, 1, 1, 1, 3], "two workers become five, one and two again"
     assert all(line["rows compared"] > 0 for line in lines)
     assert all((line["failed"], line["lost"], line["repeated"]) == (0, 0, 0) for line in lines), done.stderr
     assert done.returncode == 0

@@ -141,6 +141,8 @@ def drill(
     rounds: options.DrillRounds = None,
     limit: options.DrillLimit = None,
     image: options.DrillImage = None,
+    stop_node: options.DrillStopNode = None,
+    start_node: options.DrillStartNode = None,
     kubeconfig: options.DrillKubeconfig = None,
 ) -> None:
     """Run a job under faults, and compare its outputs with those of a run without: nothing lost, nothing repeated."""
@@ -153,6 +155,8 @@ def drill(
         "rounds": rounds,
         "limit": limit,
         "image": image,
+        "stop-node": stop_node,
+        "start-node": start_node,
         "kubeconfig": kubeconfig,
     }
     if kubernetes:

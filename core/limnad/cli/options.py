@@ -237,6 +237,21 @@ DrillImage = Annotated[
         show_default="the same, with another annotation of the pods",
     ),
 ]
+DrillStopNode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        rich_help_panel=_ON_KUBERNETES,
+        help="What switches the node {node} off, as in 'docker pause {node}'.",
+        show_default="no node is lost",
+    ),
+]
+DrillStartNode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND", rich_help_panel=_ON_KUBERNETES, help="What switches it on again: 'docker unpause {node}'."
+    ),
+]
 DrillKubeconfig = Annotated[
     str | None, typer.Option(rich_help_panel=_ON_KUBERNETES, help="How to reach the API server.")
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from limnad.errors import ClusterError
 from limnad_operator.api import ApiError
 from limnad_operator.drill.faults import FAULTS
 from limnad_operator.drill.running import Options, run
+from limnad_operator.drill.striking import Switches
 
 
 def main() -> None:
@@ -21,9 +23,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="how often each fault is to strike at least")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds in which each has to be overcome")
     parser.add_argument("--image", default="", help="of the workers after an upgrade; by default they keep theirs")
+    parser.add_argument("--stop-node", default="", metavar="COMMAND", help="what switches off the node {node}")
+    parser.add_argument("--start-node", default="", metavar="COMMAND", help="what switches it on again")
     parser.add_argument("--kubeconfig", help="by default KUBECONFIG, or this pod's account")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     told = parser.parse_args()
+    if bool(told.stop_node) != bool(told.start_node):
+        parser.error("--stop-node and --start-node go together: what was switched off is switched on again")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # What was done is taken back.
     options = Options(
         namespace=told.namespace,
         cluster=told.cluster,
@@ -32,6 +39,7 @@ def main() -> None:
         rounds=told.rounds,
         limit_s=told.limit,
         image=told.image,
+        switches=Switches(told.stop_node, told.start_node),
         kubeconfig=told.kubeconfig,
         as_json=told.json,
     )
@@ -40,6 +48,8 @@ def main() -> None:
     except (ClusterError, ApiError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class World:
         nodes: Where pods can be placed; empty: that is not told.
         epoch: The last one that was read of the job.
         image: For an upgrade; empty: the same one.
+        stops_nodes: Whether it was said how a node is switched off and on.
     """
 
     cluster: Object
@@ -37,6 +38,7 @@ class World:
     nodes: Sequence[str] = ()
     epoch: int = -1
     image: str = ""
+    stops_nodes: bool = False
 
     def of(self, component: str) -> list[Object]:
         """The pods of one part of the cluster, or of the operator or store, which are not the cluster's own."""
@@ -50,10 +52,19 @@ class World:
         """Its workers' pods, the leader first."""
         return sorted(self.of("worker"), key=pods.ordinal)
 
+    def on(self, node: str) -> list[Object]:
+        """The pods on a node."""
+        return [pod for pod in self.pods if pod["spec"].get("nodeName") == node]
+
     @property
     def replicas(self) -> int:
         """How many workers are wanted."""
         return int(self.cluster["spec"]["workers"]["replicas"])
+
+    @property
+    def generation(self) -> int:
+        """Which run of the job this is."""
+        return int(self.job.get("status", {}).get("generation") or 0)
 
     @property
     def checkpoint(self) -> int:
@@ -107,7 +118,23 @@ class Upgrade:
     mark: str
 
 
-Action = Kill | Evict | Cordon | Scale | Upgrade
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """A pod is cut off from all others, or reaches them again: by its label, which a NetworkPolicy goes by."""
+
+    pod: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A node is switched off or on, by the command that was given for it."""
+
+    node: str
+    on: bool
+
+
+Action = Kill | Evict | Cordon | Scale | Upgrade | Isolate | Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +144,14 @@ class Strike:
     Attributes:
         actions: In this order.
         well: Whether the cluster is as it should be afterwards. Recovered: this, and an epoch read after it.
-        mend: What takes it back, whatever has come of it.
+        mend: What takes it back, whatever has come of it; the cluster has to be whole again afterwards.
+        doubt: What may be the reason if it is not overcome, and no fault of the cluster's; a sentence.
     """
 
     actions: tuple[Action, ...]
     well: Callable[[World], bool]
     mend: tuple[Action, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +185,11 @@ def runs(world: World) -> bool:
     """Whether cluster and job say so, and no step of anything is under way."""
     cluster, job = world.cluster.get("status", {}), world.job.get("status", {})
     return cluster.get("phase") == "Running" and not cluster.get("step") and job.get("phase") == "Running"
+
+
+def whole(world: World) -> bool:
+    """Whether all workers are there besides."""
+    return runs(world) and sum(map(pods.ready, world.workers)) == world.replicas
 
 
 def _replaced(component: str, gone: Sequence[Object], count: int) -> Callable[[World], bool]:
@@ -231,9 +265,21 @@ def _drain(world: World) -> list[Strike] | Skipped:
     return [Strike(actions, _replaced("worker", hit, len(world.workers)), (Cordon(node, on=False),))]
 
 
-def _lost_node(_: World) -> Skipped:
-    """A node vanishes under worker 0."""
-    return Skipped("no call of the API makes a node vanish: switch off the one under worker 0 by hand")
+def _lost_node(world: World) -> list[Strike] | Skipped:
+    """The node under worker 0 vanishes, and comes back when its workers run elsewhere."""
+    if not world.stops_nodes:
+        return Skipped("no call of the API makes a node vanish: say what does with --stop-node and --start-node")
+    if len(world.nodes) < 2 or not world.workers:
+        return Skipped("there is one node, or nodes may not be seen: there is nowhere to move to")
+    node = str(world.workers[0]["spec"]["nodeName"])
+    there = world.on(node)
+    if any(pod in there for pod in world.of("redis")):
+        return Skipped(f"Redis is on {node} as well, and nobody replaces its pod until an administrator gives it up")
+    if any(pods.name(pod) == world.job["metadata"]["name"] for pod in there):
+        return Skipped(f"the pod that reads the job is on {node} as well: drill again, and it will be on another")
+    hit = [pod for pod in world.workers if pod in there]
+    well = _replaced("worker", hit, len(world.workers))
+    return [Strike((Switch(node, on=False),), well, (Switch(node, on=True),))]
 
 
 def _scale(world: World) -> list[Strike] | Skipped:
@@ -275,9 +321,20 @@ def _upgrade(world: World) -> list[Strike] | Skipped:
     return [Strike((Upgrade(world.image, mark),), well)]
 
 
-def _partition(_: World) -> Skipped:
-    """A pod is cut off from the others."""
-    return Skipped("NetworkPolicies only add what is allowed, and the cluster's own one allows its pods to talk")
+def _partition(world: World) -> list[Strike] | Skipped:
+    """The last worker's pod is cut off until the job has gone on without it."""
+    if len(world.workers) < 2:
+        return Skipped("there is no worker beside the leader: scale the cluster to two")
+    if not (world.cluster["spec"].get("network") or {}).get("policy", True):
+        return Skipped("the cluster has no NetworkPolicies: spec.network.policy")
+    pod, before = pods.name(world.workers[-1]), world.generation
+
+    def well(now: World) -> bool:
+        """The cluster is not: a worker is missing."""
+        return now.job.get("status", {}).get("phase") == "Running" and now.generation > before
+
+    doubt = "a NetworkPolicy of yours lets the pod talk, or the network plugin leaves connections alone that are open"
+    return [Strike((Isolate(pod, on=True),), well, (Isolate(pod, on=False),), doubt)]
 
 
 Fault = Callable[[World], list[Strike] | Skipped]

@@ -73,12 +73,21 @@ def job_manifest(namespace: str, name: str, cluster: str) -> Object:
 def reader_manifest(shape: Shape, name: str, job: str) -> Object:
     """A pod that prints each epoch of the job's output as one line, and waits for a leader that is gone.
 
+    It is placed on another node than worker 0, if it can be: that one may vanish.
+
     Args:
         shape: Of the cluster.
         name: Of the pod.
         job: Its name at the leader.
     """
-    return client_pod(shape, name, ["python", "-c", READER, job])
+    pod = client_pod(shape, name, ["python", "-c", READER, job])
+    term = {
+        "labelSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": f"{shape.workers}-0"}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    apart = [{"weight": 100, "podAffinityTerm": term}]
+    pod["spec"]["affinity"] = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": apart}}
+    return pod
 
 
 class Reference:

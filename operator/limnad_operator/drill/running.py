@@ -13,9 +13,9 @@ from functools import partial
 from limnad.cli.drilled import Tally, show
 from limnad.errors import ClusterError
 from limnad_operator.api import Api, open_client
-from limnad_operator.drill.faults import FAULTS, Action, Recovery, Scale, Skipped, Strike, World, runs
+from limnad_operator.drill.faults import FAULTS, Action, Recovery, Scale, Skipped, Strike, World, runs, whole
 from limnad_operator.drill.job import job_manifest, reader_manifest
-from limnad_operator.drill.striking import Striker
+from limnad_operator.drill.striking import Striker, Switches
 from limnad_operator.drill.watching import Watching
 from limnad_operator.shell.observing import shape_of
 
@@ -36,6 +36,7 @@ class Options:
     rounds: int
     limit_s: float
     image: str
+    switches: Switches
     kubeconfig: str | None
     as_json: bool
 
@@ -54,7 +55,7 @@ def run(options: Options) -> int:
     api = Api(talker, WATCH_S)
     with contextlib.closing(api):
         options = replace(options, cluster=options.cluster or _only_cluster(api, options.namespace))
-        striker = Striker(api, talker, options.namespace, options.cluster)
+        striker = Striker(api, talker, options.namespace, options.cluster, options.switches)
         with _running_job(api, options) as watching:
             drill = _Drill(options, watching, striker, {name: Tally() for name in names})
             before = watching.world().replicas
@@ -145,7 +146,12 @@ class _Drill:
 
     def _strike_once(self, name: str, tally: Tally) -> bool:
         """False: it was not overcome, so that nothing more can be shown."""
-        world = replace(self.watching.world(), nodes=self.striker.nodes(), image=self.options.image)
+        world = replace(
+            self.watching.world(),
+            nodes=self.striker.nodes(),
+            image=self.options.image,
+            stops_nodes=bool(self.options.switches.off),
+        )
         strikes = FAULTS[name](world)
         if isinstance(strikes, Skipped):
             _say(f"{name}: skipped: {strikes.why}")
@@ -163,24 +169,28 @@ class _Drill:
             tally.repeated += compared.repeated
             if took_s is None:
                 tally.failed += 1
-                _say(f"{name}: not overcome within {self.options.limit_s:g} s: {', '.join(map(str, strike.actions))}")
+                doubt = f". If nothing has happened at all, {strike.doubt}" if strike.doubt else ""
+                what = ", ".join(map(str, strike.actions))
+                _say(f"{name}: not overcome within {self.options.limit_s:g} s: {what}{doubt}")
                 return False
             tally.recovery_s.append(took_s)
             _say(f"{name}: overcome after {took_s:.1f} s, {compared.rows:,} rows compared, {compared.lost} lost")
         return True
 
     def _overcome(self, strike: Strike) -> float | None:
-        """Seconds until it was; None: it was not."""
+        """Seconds until it was; None: it was not, or taking it back was not."""
         began_s = time.monotonic()
+        took_s = None
         try:
-            for action in strike.actions:
-                if not self._done(action):
-                    return None
-            saw = Recovery(strike.well).saw
-            return time.monotonic() - began_s if self.watching.wait(saw, self.options.limit_s) else None
+            if all(self._done(action) for action in strike.actions):
+                saw = Recovery(strike.well).saw
+                took_s = time.monotonic() - began_s if self.watching.wait(saw, self.options.limit_s) else None
         finally:
             for action in strike.mend:
                 self._done(action)
+        if strike.mend and not self.watching.wait(whole, self.options.limit_s):
+            return None
+        return took_s
 
     def _done(self, action: Action) -> bool:
         """Does it as soon as it is allowed: it is tried again at each change."""

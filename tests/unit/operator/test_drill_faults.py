@@ -12,13 +12,16 @@ from limnad_operator.drill.faults import (
     MARK,
     Cordon,
     Evict,
+    Isolate,
     Kill,
     Recovery,
     Scale,
     Skipped,
     Strike,
+    Switch,
     Upgrade,
     World,
+    whole,
 )
 
 
@@ -38,10 +41,26 @@ def world(workers: int = 2, **changes: Any) -> World:
         "spec": {"workers": {"replicas": workers}},
         "status": {"phase": "Running", "readyReplicas": workers},
     }
-    job = {"status": {"phase": "Running", "width": workers, "checkpoint": 7}}
+    job = {
+        "metadata": {"name": "drill"},
+        "status": {"phase": "Running", "width": workers, "checkpoint": 7, "generation": 3},
+    }
     found = [pod("worker", number) for number in range(workers)]
     found += [pod("operator", 0), pod("redis", 0), pod("coordinator", 0)]
     return replace(World(cluster, job, found, ("n0", "n1"), epoch=10), **changes)
+
+
+def on_nodes(**nodes: str) -> World:
+    """Pods on the nodes that are said, the others on n9."""
+    names = {"limnad-worker-0": "n0", "limnad-worker-1": "n1", "drill": "n9"} | {
+        name.replace("_", "-"): node for name, node in nodes.items()
+    }
+    seen = world(stops_nodes=True)
+    reader = {**pod("client", 0), "metadata": {"name": "drill", "uid": "drill", "labels": {}}}
+    placed = [
+        {**each, "spec": {"nodeName": names.get(each["metadata"]["name"], "n9")}} for each in [*seen.pods, reader]
+    ]
+    return replace(seen, pods=placed)
 
 
 def strikes(fault: str, seen: World) -> list[Strike]:
@@ -114,6 +133,34 @@ def test_a_drain_evicts_what_is_on_the_node_and_gives_it_back() -> None:
     assert strike.mend == (Cordon("n1", on=False),)
 
 
+def test_a_lost_node_is_overcome_when_its_workers_run_elsewhere() -> None:
+    seen = on_nodes()
+    (strike,) = strikes("lost-node", seen)
+    assert strike.actions == (Switch("n0", on=False),)
+    assert strike.mend == (Switch("n0", on=True),)
+    assert not strike.well(seen), "nobody has noticed yet"
+    moved = [*without(seen, "limnad-worker-0"), pod("worker", 0, "new")]
+    assert strike.well(replace(seen, pods=moved))
+
+
+def test_a_worker_that_is_cut_off_is_overcome_when_the_job_goes_on_without_it() -> None:
+    seen = world()
+    (strike,) = strikes("partition", seen)
+    assert strike.actions == (Isolate("limnad-worker-1", on=True),)
+    assert strike.mend == (Isolate("limnad-worker-1", on=False),)
+    assert not strike.well(seen), "nothing has come of it"
+    pending = {**seen.cluster, "status": {"phase": "Pending"}}
+    assert strike.well(replace(seen, cluster=pending, job={"status": {"phase": "Running", "generation": 4}}))
+    assert "open" in strike.doubt
+
+
+def test_a_cluster_is_whole_when_all_its_workers_are_ready() -> None:
+    seen = world()
+    assert whole(seen)
+    assert not whole(replace(seen, pods=without(seen, "limnad-worker-1")))
+    assert not whole(replace(seen, cluster={**seen.cluster, "status": {"phase": "Pending"}}))
+
+
 def test_an_upgrade_that_was_taken_back_is_none() -> None:
     seen = world()
     (strike,) = strikes("upgrade", replace(seen, image="limnad:2"))
@@ -131,8 +178,12 @@ def test_an_upgrade_that_was_taken_back_is_none() -> None:
         ("redis", world(pods=[]), "not the chart's Redis"),
         ("operator", world(pods=[]), "not run in this namespace"),
         ("coordinator", world(pods=[]), "coordinator.enabled"),
-        ("lost-node", world(), "by hand"),
-        ("partition", world(), "only add what is allowed"),
+        ("lost-node", world(), "--stop-node"),
+        ("lost-node", world(stops_nodes=True, nodes=("n0",)), "nowhere to move to"),
+        ("lost-node", on_nodes(limnad_redis_0="n0"), "Redis is on n0"),
+        ("lost-node", on_nodes(drill="n0"), "the pod that reads the job is on n0"),
+        ("partition", world(1), "scale the cluster to two"),
+        ("partition", world(cluster={"spec": {"network": {"policy": False}}, "metadata": {"name": "limnad"}}), "spec."),
     ],
 )
 def test_what_cannot_be_done_says_why(fault: str, seen: World, why: str) -> None:
