@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from limnad.errors import ClusterError, InputError, JobError, JobFailed, LimnadError
-from limnad.timely import TOP, GraphError, TimeError, Timestamp, Vertex, join, less_equal, meet
+from limnad.timely import END, TOP, GraphError, TimeError, Timestamp, Vertex, join, less_equal, meet
 
 if TYPE_CHECKING:
     from limnad.client import AsyncClient, Checkpointing, Client, LocalCluster, Tls, local
@@ -31,6 +31,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "END",
     "TOP",
     "AsyncClient",
     "Checkpointing",

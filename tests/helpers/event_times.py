@@ -18,6 +18,7 @@ Row = tuple[str | None, int | None, int, str]
 SCHEMA: dict[str, Any] = {"k": pl.String, "t": pl.Int64, "n": pl.Int64, "from": pl.String}
 WORKERS = (1, 2, 3, 5)
 LOWEST = -(1 << 62)
+FOREVER = 1 << 62
 
 keys = st.sampled_from(["a", "b", "c", None])
 sources = st.sampled_from(["x", "y", "z"])
@@ -53,13 +54,13 @@ class Rule:
         return options
 
     def watermarks(self, epochs: Sequence[Sequence[Row]]) -> list[tuple[int, int]]:
-        """For each epoch the watermark of the one before, and its own, by their definition."""
+        """For each epoch the watermark of the one before, and its own, by their definition; last the end's."""
         found, before = [], LOWEST
         for epoch, rows in enumerate(epochs):
             now = max(before, self._least(epochs[: epoch + 1])) if rows else before
             found.append((before, now))
             before = now
-        return found
+        return [*found, (before, FOREVER)]
 
     def _least(self, epochs: Sequence[Sequence[Row]]) -> int:
         shown = [(e, row[3] if self.partition else "", row[1]) for e, rows in enumerate(epochs) for row in rows]

@@ -37,7 +37,7 @@ from limnad.timely.reachability import Locations
 from limnad.timely.scheduler import Parcel, Scheduler
 from limnad.timely.snapshot import Part, PartitionKey, Snapshot
 from limnad.timely.source import Cut, Source
-from limnad.timely.timestamp import Timestamp
+from limnad.timely.timestamp import END, Timestamp
 from limnad.timely.tracker import Tracker, Update
 
 NO_LIMITS = StateLimits()
@@ -376,9 +376,10 @@ class Worker:
 
     @property
     def epoch(self) -> int | None:
-        """The first epoch that is not complete everywhere, None when all are."""
+        """The first epoch that is not complete everywhere, None when all are; the end is the one behind the last."""
         occurrences = (time[0] for (_, time), count in self.view.occurrences().items() if count > 0)
-        return min(occurrences, default=None)
+        epoch = min(occurrences, default=None)
+        return self.scheduler.epochs_opened if epoch == END else epoch
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
@@ -414,7 +415,7 @@ class Worker:
         self.scheduler.frontier_changed(self.view.update(updates))
 
     def _note_first_epoch(self, initial: Iterable[Update]) -> None:
-        epochs = [time[0] for _, time, count in initial if count > 0]
+        epochs = [time[0] for _, time, count in initial if count > 0 and time[0] != END]
         known = [] if self.first_epoch is None else [self.first_epoch]
         self.first_epoch = min([*known, *epochs], default=None)
 

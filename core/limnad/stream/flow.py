@@ -345,7 +345,9 @@ class Flow:
         if unknown := quiet - set(range(len(inputs))):
             raise GraphError(f"stage {called!r} has {len(inputs)} inputs; quiet_inputs names another, {min(unknown)}")
         notifies = wants_notifications(kind)
-        stage = self.add_stage(called, factory, inputs, notifies=notifies, outputs=outputs, quiet=quiet)
+        stage = self.add_stage(
+            called, factory, inputs, notifies=notifies, outputs=outputs, quiet=quiet, at_end=kind.at_end
+        )
         wanted = list(schemas) if schemas is not None else [None] * outputs
         if len(wanted) != outputs:
             raise GraphError(f"stage {called!r} has {outputs} outputs but {len(wanted)} schemas")
@@ -370,6 +372,7 @@ class Flow:
         detail: Any = None,
         combine: Callable[[Any], Any] | None = None,
         quiet: frozenset[int] = frozenset(),
+        at_end: bool = False,
     ) -> Stage:
         """Adds a stage that listens to streams, in the loop that they share."""
         if not inputs:
@@ -387,6 +390,7 @@ class Flow:
             quiet=quiet,
             label=name,
             detail=detail,
+            at_end=at_end,
         )
         for port, stream in enumerate(inputs):
             self.connect(stream, stage, port, combine)

@@ -83,4 +83,5 @@ class _Rebuild:
             quiet=last.quiet,
             label=label,
             detail=detail,
+            at_end=last.at_end,
         )

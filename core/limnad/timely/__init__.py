@@ -27,11 +27,12 @@ from limnad.timely.graph import (
 )
 from limnad.timely.reachability import Reachability
 from limnad.timely.summary import PathSummary
-from limnad.timely.timestamp import TOP, Timestamp, join, less_equal, meet
+from limnad.timely.timestamp import END, TOP, Timestamp, join, less_equal, meet
 from limnad.timely.tracker import Tracker
 from limnad.timely.vertex import TimeError, Vertex
 
 __all__ = [
+    "END",
     "TOP",
     "Connector",
     "GraphBuilder",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from limnad.timely.graph import Stage, depth_of
-from limnad.timely.timestamp import TOP, Timestamp, less_equal
+from limnad.timely.timestamp import END, TOP, Timestamp, less_equal
 from limnad.timely.vertex import TimeError, Vertex
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ class Context:
             raise TypeError(f"stage {self._stage.name!r} asks for a notification but does not override on_notify")
         if len(guarantee) != self._depth:
             raise TimeError(self._wrong_depth("be notified", guarantee))
+        if guarantee[0] == END and not self._scheduler.graph.has_end:
+            raise TimeError(
+                f"stage {self._stage.name!r} asks to be notified of the end of all inputs: say `at_end = True` in the "
+                "class of its vertex"
+            )
         if capability is not TOP:
             self._check("be notified", capability)
         self._scheduler.request(self._stage, guarantee, capability)

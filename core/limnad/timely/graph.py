@@ -18,6 +18,7 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from limnad.errors import JobError
+from limnad.timely.components import strongly_connected
 from limnad.timely.summary import PathSummary, compose
 
 
@@ -97,6 +98,7 @@ class Stage:
         quiet: Input ports from which nothing follows: see `Vertex.quiet_inputs`.
         label: What a picture or a table shows; the name where there is nothing better.
         detail: Payload for the layers above (a source's description); never read here.
+        at_end: Whether its vertices have something to do when all inputs have ended: see `Vertex.at_end`.
     """
 
     index: int
@@ -110,6 +112,7 @@ class Stage:
     quiet: frozenset[int] = frozenset()
     label: str = ""
     detail: Any = None
+    at_end: bool = False
 
     @property
     def output_context(self) -> LoopContext | None:
@@ -210,6 +213,11 @@ class LogicalGraph:
                 context = context.parent
         return sorted(found.values(), key=lambda context: (context.depth, context.name))
 
+    @property
+    def has_end(self) -> bool:
+        """Whether the end of all inputs is an epoch of its own."""
+        return any(stage.at_end for stage in self.stages)
+
     def stage(self, name: str) -> Stage:
         """The stage of that name.
 
@@ -265,6 +273,7 @@ class GraphBuilder:
         quiet: frozenset[int] = frozenset(),
         label: str = "",
         detail: Any = None,
+        at_end: bool = False,
     ) -> Stage:
         """Adds a stage.
 
@@ -275,7 +284,8 @@ class GraphBuilder:
             raise GraphError(f"two stages are named {name!r}: give one of them another name")
         self._names.add(name)
         label = label or name
-        stage = Stage(len(self.stages), name, kind, context, inputs, outputs, factory, notifies, quiet, label, detail)
+        index = len(self.stages)
+        stage = Stage(index, name, kind, context, inputs, outputs, factory, notifies, quiet, label, detail, at_end)
         self.stages.append(stage)
         return stage
 
@@ -446,51 +456,3 @@ def _check_component(stages: Sequence[Stage], edges: list[tuple[int, int]], memb
 def outermost_context(stages: Sequence[Stage]) -> LoopContext | None:
     """Of the contexts of these stages, the one with the fewest coordinates."""
     return min((stage.context for stage in stages), key=depth_of)
-
-
-def strongly_connected(size: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The strongly connected components of a graph with nodes ``0..size-1``, in topological order (Tarjan, 1972).
-
-    Iterative, because a flow may be deeper than Python's recursion limit.
-
-    >>> strongly_connected(4, [(0, 1), (1, 2), (2, 1), (2, 3)])
-    [[0], [1, 2], [3]]
-    """
-    following: list[list[int]] = [[] for _ in range(size)]
-    for source, target in edges:
-        following[source].append(target)
-    number: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    on_stack: set[int] = set()
-    components: list[list[int]] = []
-    for root in range(size):
-        if root in number:
-            continue
-        work = [(root, iter(following[root]))]
-        number[root] = low[root] = len(number)
-        stack.append(root)
-        on_stack.add(root)
-        while work:
-            node, targets = work[-1]
-            for target in targets:
-                if target not in number:
-                    number[target] = low[target] = len(number)
-                    stack.append(target)
-                    on_stack.add(target)
-                    work.append((target, iter(following[target])))
-                    break
-                if target in on_stack:
-                    low[node] = min(low[node], number[target])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == number[node]:
-                    cut = stack.index(node)
-                    component = sorted(stack[cut:])
-                    del stack[cut:]
-                    on_stack.difference_update(component)
-                    components.append(component)
-    components.reverse()
-    return components

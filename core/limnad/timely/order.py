@@ -13,7 +13,7 @@ the order of their keys therefore meet all others that could cancel them, and a 
 
 from collections.abc import Callable
 
-from limnad.timely.graph import strongly_connected
+from limnad.timely.components import strongly_connected
 from limnad.timely.reachability import Edge, Locations
 from limnad.timely.timestamp import Timestamp
 
@@ -29,6 +29,13 @@ def patterns(locations: Locations) -> list[Pattern]:
     ]
     _rank(found, set(range(locations.count)), edges, locations)
     return [tuple(pattern) for pattern in found]
+
+
+def ranks(locations: Locations) -> list[int]:
+    """The locations numbered along the flow: a smaller number is further upstream."""
+    found = patterns(locations)
+    numbers: dict[Pattern, int] = {pattern: rank for rank, pattern in enumerate(sorted(set(found)))}
+    return [numbers[pattern] for pattern in found]
 
 
 def _grows_at(edge: Edge) -> int:

@@ -19,12 +19,13 @@ from limnad.batch import concat, size_bytes
 from limnad.histogram import Histogram
 from limnad.timely.context import Context
 from limnad.timely.counters import StageCounters, connector_counters
+from limnad.timely.ending import Ending
 from limnad.timely.graph import Connector, LogicalGraph, Stage
 from limnad.timely.notifications import Requests
-from limnad.timely.order import patterns
+from limnad.timely.order import ranks
 from limnad.timely.progress import ProgressBuffer
 from limnad.timely.reachability import Locations
-from limnad.timely.timestamp import TOP, Timestamp
+from limnad.timely.timestamp import END, TOP, Timestamp
 from limnad.timely.tracker import Tracker
 from limnad.timely.vertex import Vertex, wants_completions
 
@@ -114,7 +115,7 @@ class Scheduler:
         self._locations = locations
         self._view = view
         self.progress = progress
-        self._ranks = _ranks(locations)
+        self._ranks = ranks(locations)
         self.queues: dict[tuple[int, Timestamp], list[tuple[Any, int]]] = {}
         self._ready: list[tuple[Timestamp, int, int]] = []
         self._buffers: dict[tuple[int, Timestamp], _Buffer] = {}
@@ -125,6 +126,7 @@ class Scheduler:
         self._unchecked: dict[int, int] = {}
         self.completed: dict[int, int] = {}
         self.notifying = False
+        self._ending = Ending(graph, locations, view)
 
     # -- the vertices ------------------------------------------------------------------------------------------------
 
@@ -159,6 +161,11 @@ class Scheduler:
         queue = self.queues.get(place)
         if queue is None:
             self.queues[place] = [(batch, bytes_held)]
+            if time[0] == END and self.graph.connectors[connector].target.index in self.completed:
+                self._look_for_end()
+                if not self._ending.come:
+                    self._ending.held.append(place)
+                    return
             heappush(self._ready, (time, self._ranks[connector], connector))
         else:
             queue.append((batch, bytes_held))
@@ -192,6 +199,14 @@ class Scheduler:
                 target = connectors[location].target.index
                 if target not in self._unchecked and (self.requests[target] or target in self.completed):
                     self._unchecked[target] = self._clock_ns()
+        self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        """All inputs may have ended: then the number of the last epoch is known, and sinks may have its rows."""
+        if self.notifying and self._ending.comes():
+            for connector, time in self._ending.held:
+                heappush(self._ready, (time, self._ranks[connector], connector))
+            self._unchecked = dict.fromkeys(self.completed, self._clock_ns()) | self._unchecked
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -236,7 +251,8 @@ class Scheduler:
             self.queues[place] = batches[taken:]
             heappush(self._ready, (time, self._ranks[connector_index], connector_index))
         connector = self.graph.connectors[connector_index]
-        self._receive(connector, time, [batch for batch, _ in batches[:taken]])
+        at_sink = time[0] == END and connector.target.index in self.completed
+        self._receive(connector, (self.epochs_opened,) if at_sink else time, [batch for batch, _ in batches[:taken]])
         taken_bytes = batches[0][1] if taken == 1 else sum(size for _, size in batches[:taken])
         self.queued_bytes -= taken_bytes
         counters = self.connector_counters[connector_index]
@@ -260,6 +276,7 @@ class Scheduler:
         self._call(stage, "on_recv", time, () if connector.input in stage.quiet else (time,), receive)
 
     def _find_due(self) -> None:
+        self._look_for_end()
         implied = self._view.implied
         for index, since_ns in self._unchecked.items():
             frontiers = [implied[connector.index] for connector in self.graph.inputs[index]]
@@ -274,10 +291,11 @@ class Scheduler:
     def _complete(self, stage_index: int) -> int:
         """How many epochs are complete at the inputs of a stage outside all loops.
 
-        A vertex may send into epochs that never come; these do not exist.
+        A vertex may send into epochs that never come; these do not exist. The end is one epoch more.
         """
         frontiers = [self._view.implied[connector.index].frontier for connector in self.graph.inputs[stage_index]]
-        return min([self.epochs_opened, *(frontier[0][0] for frontier in frontiers if frontier)])
+        least = [frontier[0][0] for frontier in frontiers if frontier]
+        return min([self.epochs_opened + (self._ending.come and not least), *least])
 
     def _run_notification(self) -> None:
         guarantee, _, index, since_ns = heappop(self._due)
@@ -479,10 +497,3 @@ def _mergeable(batches: list[tuple[Any, int]]) -> int:
             break
         taken += 1
     return taken
-
-
-def _ranks(locations: Locations) -> list[int]:
-    """The locations numbered along the flow: a smaller number is further upstream."""
-    found = patterns(locations)
-    ranks: dict[tuple[int, ...], int] = {pattern: rank for rank, pattern in enumerate(sorted(set(found)))}
-    return [ranks[pattern] for pattern in found]

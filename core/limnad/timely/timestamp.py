@@ -18,6 +18,11 @@ TOP: Final[Timestamp] = ()
 """The capability to send at no time at all: later than every time, so it holds up nobody (a purge notification)."""
 
 
+END: Final = 1 << 62
+"""The epoch behind all epochs: it begins when all inputs have ended. A vertex that says `Vertex.at_end` may be notified
+of ``(END,)``; what it sends then, outputs show as one more epoch, with the number behind the last."""
+
+
 def less_equal(left: Timestamp, right: Timestamp) -> bool:
     """Whether a message at ``left`` may still cause one at ``right`` at the same location.
 

@@ -65,6 +65,11 @@ class Vertex:
     capability `TOP` alone. What may still come there holds up this stage's notifications, and nobody behind it: a query
     can be answered with what is known of an earlier epoch while the query's own is still being worked on."""
 
+    at_end: ClassVar[bool] = False
+    """Says that its vertices ask to be notified of `limnad.END`, when all inputs have ended, and may send at that time.
+    Then each output of the job has one more epoch, the last, with what was sent. After a restore on another number of
+    workers it may be told to a vertex again."""
+
     _context: VertexContext
 
     @property
@@ -180,7 +185,7 @@ class Vertex:
 
         Args:
             guarantee: What to be notified of. Any time; with an earlier one than the capability, staleness is bounded
-                (Naiad, section 2.4).
+                (Naiad, section 2.4). ``(limnad.END,)``: that all inputs have ended, see `at_end`.
             capability: The time at which that callback may send, by default ``guarantee``. Until it ends, later
                 stages wait for this time. `TOP` holds up nobody, and the callback may not send (a purge).
 

@@ -13,14 +13,11 @@ import polars as pl
 from limnad.stream.operators.per_time import PerTime
 from limnad.windows.agenda import DUE
 from limnad.windows.timed_rows import TimedRows
-from limnad.windows.watermarks import Marks
+from limnad.windows.watermarks import FOREVER, Marks
 
 AT = "__limnad_at"
 OTHER_AT = "__limnad_other_at"
 """The times of a left and of a right row in units; for the length of a join both sides have other names for them."""
-
-FOREVER = 1 << 62
-"""Later than every watermark."""
 
 
 def _kept(schema: pl.Schema) -> pl.Schema:

@@ -6,6 +6,7 @@ reached. What it keeps and the timers it has set are one value by key, so that e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -17,11 +18,14 @@ from limnad import KeyedState, StateError, TimeError
 from limnad.stream.operators.per_time import PerTime
 from limnad.timely.state import undeclared
 from limnad.windows.axis import TimeAxis
-from limnad.windows.watermarks import LOWEST, Marks
+from limnad.windows.watermarks import FOREVER, LOWEST, Marks
 
 Key = tuple[Any, ...]
 EVENT: Final = 0
 PROCESSING: Final = 1
+
+MOST_AT_END: Final = 10_000
+"""How many timers of a key fire after the end of the inputs: more are taken for timers that set each other for ever."""
 
 
 class KeyedFunction:
@@ -39,7 +43,7 @@ class KeyedFunction:
         raise NotImplementedError(f"{type(self).__name__} does not override on_rows")
 
     def on_timer(self, key: KeyContext, time: Any) -> None:
-        """The watermark has reached a timer of the key: no row before ``time`` will come any more, but late ones."""
+        """A timer of the key is due, by the watermark or at the end: no row before ``time`` will come but late ones."""
         raise NotImplementedError(f"{type(self).__name__} calls set_timer but does not override on_timer")
 
     def on_clock(self, key: KeyContext, time: Any) -> None:
@@ -83,6 +87,11 @@ class KeyContext:
         """What the newest tick said: of the epoch before in `KeyedFunction.on_rows`, else of this epoch; None: none."""
         return self._vertex.watermark(PROCESSING)
 
+    @property
+    def ended(self) -> bool:
+        """Whether all inputs have ended: all timers fire, and `watermark` stays that of the last epoch."""
+        return self._vertex.ended
+
     def emit(self, *values: Any, **columns: Any) -> None:
         """Sends a row: its values in the order of the columns, or all of them by name."""
         self._vertex.emit(values, columns)
@@ -90,8 +99,11 @@ class KeyContext:
     def set_timer(self, time: Any) -> None:
         """Asks for `KeyedFunction.on_timer` when the watermark reaches ``time``; at once if it has.
 
+        When all inputs have ended, those fire that have not, in the order of their times, and those that these set.
+
         Raises:
-            TimeError: Within `on_timer`, a time not behind its own: it would go on for ever.
+            TimeError: Within `on_timer`, a time not behind its own: it would go on for ever. So it is said, too, of
+                timers that go on setting the next one when `ended`.
         """
         self._set(EVENT, time)
 
@@ -101,6 +113,8 @@ class KeyContext:
 
     def set_clock_timer(self, time: Any) -> None:
         """Asks for `KeyedFunction.on_clock` when a tick reaches ``time``. Errors: as for `set_timer`.
+
+        The end of the inputs is no tick: what no tick has reached by then does not fire.
 
         Raises:
             StateError: The operator was given no ticks.
@@ -141,6 +155,9 @@ class KeyedProcess(PerTime):
         make: Makes the function.
         schema: Of what is emitted.
         axes: Of event times, and of ticks where there are any.
+
+    Attributes:
+        ended: Whether all inputs have ended.
     """
 
     def __init__(
@@ -166,6 +183,7 @@ class KeyedProcess(PerTime):
         self._numbers = count()
         self._watermarks = [LOWEST for _ in axes]
         self._emitted: list[Any] = []
+        self.ended = False
 
     def on_start(self) -> None:
         """See `Vertex.on_start`."""
@@ -202,11 +220,28 @@ class KeyedProcess(PerTime):
             context = self._of(key)
             self._function.on_rows(context, of_key)
             self._keep(context)
-        self._watermarks = list(values[1::2])
+        if values[1] == FOREVER:
+            self._end()
+        else:
+            self._watermarks = list(values[1::2])
         while (kind := self._due()) is not None:
             due, _, key = heappop(self._heaps[kind])
             self._fire(kind, due, key)
         return pl.DataFrame(self._emitted, schema=self._schema, orient="row")
+
+    def _end(self) -> None:
+        """All event time is over; the clock does not jump."""
+        self.ended = True
+        fired: Counter[Key] = Counter()
+        while self._heaps[EVENT]:
+            due, _, key = heappop(self._heaps[EVENT])
+            fired[key] += 1
+            if fired[key] > MOST_AT_END:
+                raise TimeError(
+                    f"key {key} had {MOST_AT_END:,} timers fire after the inputs' end, each set by the one before: it "
+                    "would never end; do not set a timer again where key.ended is true"
+                )
+            self._fire(EVENT, due, key)
 
     def _by_key(self, rows: pl.DataFrame) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         ordered = rows.sort(self._time, *(name for name in rows.columns if name != self._time))

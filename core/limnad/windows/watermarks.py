@@ -2,7 +2,8 @@
 
 The watermark of epoch ``e`` is the least, over all partitions, of the largest event time that the partition has shown
 up to ``e``, minus its lateness; it never falls. So it is a function of the rows of the epochs up to ``e``: equal
-however many workers there are, and in every replay. It moves in epochs that have rows.
+however many workers there are, and in every replay. It moves in epochs that have rows. When all inputs have ended,
+there is one epoch more, whose watermark is above every time: what is open then is complete.
 
 One vertex on worker 0 computes it, and tells each *range of key groups*, not each worker: a mark for a range goes
 where the rows of its keys go, after a change of the number of workers too. Then workers of the old number may have
@@ -15,11 +16,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeAlias
 
-from limnad import TimedBatches, Timestamp, Vertex
+from limnad import END, TimedBatches, Timestamp, Vertex
 from limnad.batch import KEY_GROUPS, concat, groups_of
 
 LOWEST: Final = -(1 << 62)
 """The watermark before there is any: below every time, and far from the ends of 64 bits."""
+
+FOREVER: Final = 1 << 62
+"""The watermark when all inputs have ended: above every time, likewise."""
 
 
 Marks: TypeAlias = list[tuple[int, ...]]
@@ -134,38 +138,55 @@ class Watermarks(Vertex):
             there is frames of ``(partition, latest, idle)``.
     """
 
+    at_end = True
+
     def __init__(self, joint: Sequence[Sequence[Clock]]) -> None:
         self._joint = [[LowWatermark(clock) for clock in clocks] for clocks in joint]
         self._low = [low for clocks in self._joint for low in clocks]
         self._shown = TimedBatches("shown", ports=len(self._low))
+        self._ended = False
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
         if self._shown.add(time, port, batch):
             self.notify_at(time)
+            self.notify_at((END,), capability=(END,))
 
     def on_frontier(self, times: list[Timestamp]) -> None:
         """See `Vertex.on_frontier`."""
         for time in times:
+            before = self._watermarks()
+            if time == (END,):
+                self._end(before)
+                continue
             if time not in self._shown:  # Asked for by another worker's vertex, before a restore.
                 continue
-            before = self._watermarks()
             for low, batches in zip(self._low, self._shown.pop(time), strict=True):
                 if batches:
                     low.advance(time[0], concat(batches).rows())
             each = [value for pair in zip(before, self._watermarks(), strict=True) for value in pair]
             self.send_by(0, [(0, KEY_GROUPS, *each)], time)
 
+    def _end(self, before: list[int]) -> None:
+        """All rows have been shown, of which some may have come at the end itself, from other windows."""
+        self._shown.pop((END,))
+        # After a change of their number all workers are told, and the first perhaps again.
+        if self.worker == 0 and not self._ended:
+            self._ended = True
+            each = [value for watermark in before for value in (watermark, FOREVER)]
+            self.send_by(0, [(0, KEY_GROUPS, *each)], (END,))
+
     def _watermarks(self) -> list[int]:
         return [min(low.now for low in clocks) for clocks in self._joint]
 
     def checkpoint(self) -> Any:
         """See `Vertex.checkpoint`."""
-        return [low.dump() for low in self._low]
+        return self._ended, [low.dump() for low in self._low]
 
     def restore(self, state: Any) -> None:
         """See `Vertex.restore`."""
-        for low, dumped in zip(self._low, state, strict=True):
+        self._ended, lows = state
+        for low, dumped in zip(self._low, lows, strict=True):
             low.load(dumped)
 
     @staticmethod

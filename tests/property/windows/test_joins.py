@@ -18,14 +18,15 @@ Epochs = Sequence[Sequence[Row]]
 
 
 def of_both(left: Epochs, right: Epochs, rules: Sequence[Rule]) -> list[tuple[list[Row], list[Row], int, int]]:
-    """For each epoch the rows of both sides that are in time, and the joint watermarks."""
+    """For each epoch, and for the end, the rows of both sides that are in time, and the joint watermarks."""
     found = []
     length = max(len(left), len(right))
     sides = [[*side, *([] for _ in range(length - len(side)))] for side in (left, right)]
     marks = [rule.watermarks(side) for side, rule in zip(sides, rules, strict=True)]
-    for epoch in range(length):
+    for epoch in range(length + 1):
         before, now = (min(marks[0][epoch][n], marks[1][epoch][n]) for n in (0, 1))
-        in_time = [[row for row in side[epoch] if row[1] is not None and row[1] >= before] for side in sides]
+        new = [side[epoch] if epoch < length else [] for side in sides]
+        in_time = [[row for row in rows if row[1] is not None and row[1] >= before] for rows in new]
         found.append((in_time[0], in_time[1], before, now))
     return found
 

@@ -38,6 +38,8 @@ class Silence(KeyedFunction):
             key.set_timer(latest + SILENCE)
 
     def on_timer(self, key: KeyContext, time: int) -> None:
+        if key.state is None:  # Another timer of the key has said it.
+            return
         key.emit(k=key.key[0], what="silent", at=time, sum=key.state[0])
         if key.state[0] % 2:  # Once more, a little later.
             key.state = (key.state[0] + 1, None)
@@ -86,6 +88,8 @@ class ByDefinition:
 
     def fire(self, time: int, key: Any) -> None:
         self.timers.discard((time, key))
+        if self.states[key] is None:
+            return
         self.out.append((key, "silent", time, self.states[key][0]))
         if self.states[key][0] % 2:
             self.states[key] = (self.states[key][0] + 1, None)
@@ -105,11 +109,12 @@ def test_silent_keys(epochs: list[list[Row]], rule: Rule, steps: list[int], seed
         timed.process(Silence, "k", OUT, ticks=ticks).output("told")
 
     clocks = [sum(steps[: epoch + 1]) for epoch in range(len(epochs))]
+    at_end = clocks[-1]
     ticks = [pl.DataFrame({"now": [clock]}, schema={"now": pl.Int64}) for clock in clocks]
     plain = ByDefinition()
     wanted: Answers = {"told": {}}
-    for epoch, (rows, marks) in enumerate(zip(epochs, rule.watermarks(epochs), strict=True)):
+    for epoch, (rows, marks) in enumerate(zip([*epochs, []], rule.watermarks(epochs), strict=True)):
         before = clocks[epoch - 1] if epoch else None
-        wanted["told"][epoch] = plain.epoch(rows, *marks, before, clocks[epoch])
+        wanted["told"][epoch] = plain.epoch(rows, *marks, before, [*clocks, at_end][epoch])
     for where, found in everywhere(job, {"rows": frames(epochs), "ticks": ticks}, seed):
         assert found == wanted, where

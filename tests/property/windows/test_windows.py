@@ -32,7 +32,7 @@ def by_window(
     """Each epoch's closing windows and late rows, by their definition."""
     counted: dict[tuple[int, str | None], list[int]] = {}
     found: Answers = {"windows": {}, "late": {}}
-    for epoch, (rows, (before, now)) in enumerate(zip(epochs, rule.watermarks(epochs), strict=True)):
+    for epoch, (rows, (before, now)) in enumerate(zip([*epochs, []], rule.watermarks(epochs), strict=True)):
         late = []
         for row in rows:
             key, time, n, _ = row
@@ -85,7 +85,7 @@ def by_session(epochs: Sequence[Sequence[Row]], rule: Rule, gap: int, answer: An
     """Each epoch's sessions that are over and late rows, by their definition: closeness, transitively."""
     opened: list[list[Row]] = []
     found: Answers = {"sessions": {}, "late": {}}
-    for epoch, (rows, (before, now)) in enumerate(zip(epochs, rule.watermarks(epochs), strict=True)):
+    for epoch, (rows, (before, now)) in enumerate(zip([*epochs, []], rule.watermarks(epochs), strict=True)):
         late = [row for row in rows if row[1] is None]
         groups = [*opened, *([row] for row in rows if row[1] is not None)]
         while pair := next(((a, b) for i, a in enumerate(groups) for b in groups[i + 1 :] if close(a, b, gap)), None):
