@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 import grpc.aio
 
 from limnad_proto.callers import Callers
+from limnad_proto.messages import WholeMessages
 from limnad_proto.tls import Role, channel_credentials, own_tls, server_credentials
 
 _PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
@@ -57,7 +58,7 @@ def make_server(role: Role, *guards: grpc.aio.ServerInterceptor) -> grpc.aio.Ser
     """
     tls = own_tls()
     callers = [Callers(tls)] if tls is not None and tls.covers(role) else []
-    return grpc.aio.server(interceptors=[*callers, *guards], options=CHANNEL_OPTIONS)
+    return grpc.aio.server(interceptors=[*callers, *guards, WholeMessages()], options=CHANNEL_OPTIONS)
 
 
 def listen(server: grpc.aio.Server, role: Role, host: str, port: int = 0) -> int:

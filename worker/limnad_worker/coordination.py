@@ -113,7 +113,7 @@ async def appoint(address: str, job: str, generation: int, workers: int) -> lead
     async with open_channel(address, Role.COORDINATOR) as channel:
         stub: Any = coordinator_pb2_grpc.CoordinatorStub(channel)
         request = coordinator_pb2.AssignRequest(job=job, generation=generation, workers=workers)
-        return leader.Appointed(address, (await stub.Assign(request)).identity)
+        return leader.Appointed(address, (await stub.Assign(request, timeout=ASSIGN_S)).identity)
 
 
 def start_message(start: leader.SendStart) -> wire.Start:

@@ -20,6 +20,7 @@ import grpc
 from limnad.cluster import leader
 from limnad.cluster.placement import HostLoad, place, usable
 from limnad.timely.progress import Accumulation
+from limnad_proto.messages import NoMessage, first_message
 from limnad_proto.v1 import control_pb2, control_pb2_grpc, hosts_pb2_grpc
 from limnad_proto.v1 import hosts_pb2 as wire
 from limnad_worker.archives import Archives, read_pieces
@@ -222,7 +223,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self, request_iterator: AsyncIterator[wire.FromHost], context: Context
     ) -> AsyncIterator[wire.ToHost]:
         """See `hosts.proto`."""
-        first = await anext(request_iterator)
+        first = await first_message(request_iterator, context)
         if not self._open:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the leader has not got hold of its store yet")
         if any(link.info.index == first.info.index for link in self._links.values()):
@@ -245,6 +246,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
                 await self.heard(link, message)
         except (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
             why = "it does not answer any more"
+        except NoMessage as error:
+            why = str(error)
         await self.lose(link, why)
         outgoing.put_nowait(None)
 
@@ -332,7 +335,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self, request_iterator: AsyncIterator[control_pb2.FromEngine], context: Context
     ) -> AsyncIterator[control_pb2.ToEngine]:
         """See `control.proto`."""
-        first = await anext(request_iterator)
+        first = await first_message(request_iterator, context)
         engine = self._by_token.get(first.hello.token)
         if engine is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this leader has not asked for that engine")
@@ -358,7 +361,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
             yield control_pb2.ArchivePiece(data=piece)
 
     async def _listen_to_engine(self, engine: Engine, requests: AsyncIterator[control_pb2.FromEngine]) -> None:
-        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
+        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, NoMessage):
             async for message in requests:
                 if engine.job is not None:
                     await engine.job.engine_said(engine, message)
