@@ -8,13 +8,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from limnad.client import Input, Job
 from limnad.errors import ClusterError, JobError, LimnadError
 
-FEED_ROWS = 10_000
+if TYPE_CHECKING:
+    import polars as pl
+
+FEED_ROWS: Final = 10_000
 """How many JSON lines make one batch."""
+
+PART_BYTES: Final = 16 << 20
+"""How large a part of a frame is pushed at once: well below what an agent takes as one message."""
 
 
 class Feeder:
@@ -133,3 +139,13 @@ def json_epochs(lines: IO[str], file: str) -> Iterator[tuple[int | None, list[An
             waiting = []
     if waiting:
         yield None, waiting
+
+
+def in_parts(frame: pl.DataFrame, nbytes: int = PART_BYTES) -> Iterator[pl.DataFrame]:
+    """The rows of a frame in frames of about so many bytes each, the same ones each time; of an empty frame, itself."""
+    if frame.estimated_size() <= nbytes or len(frame) <= 1:
+        yield frame
+    else:
+        half = len(frame) // 2
+        yield from in_parts(frame.head(half), nbytes)
+        yield from in_parts(frame.tail(-half), nbytes)

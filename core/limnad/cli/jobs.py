@@ -275,12 +275,12 @@ def _push(job: Job, into: str, file: str, advance_to: int | None, close: bool, p
 def _batches(file: str) -> Iterator[Any]:
     import polars as pl
 
-    from limnad.cli.feeding import json_epochs
+    from limnad.cli.feeding import in_parts, json_epochs
 
     if file != "-" and not Path(file).is_file():
         raise JobError(f"there is no file {file!r} to push (looked from {Path.cwd()})")
     if file.endswith((".parquet", ".csv")):
-        yield pl.read_parquet(file) if file.endswith(".parquet") else pl.read_csv(file)
+        yield from in_parts(pl.read_parquet(file) if file.endswith(".parquet") else pl.read_csv(file))
         return
     with closing(sys.stdin if file == "-" else open(file)) as lines:
         for epoch, rows in json_epochs(lines, file):
