@@ -42,7 +42,7 @@ from limnad_worker.failures import Unrestorable, describe
 from limnad_worker.inbox import Inbox
 from limnad_worker.links import Arrived, Broken, CoordinatorLink, Identity, Peer
 from limnad_worker.measures import Measures
-from limnad_worker.processes import limit_memory, name_process, quieten_gc, state_limits
+from limnad_worker.processes import collect_at_rest, limit_memory, name_process, quieten_gc, state_limits
 from limnad_worker.taking import Taking
 from limnad_worker.writer import Writer, Written, check_durable
 
@@ -248,6 +248,7 @@ class Engine:
     def _sleep(self, machine: Worker) -> None:
         event = self._inbox.wait(_sooner(machine.retry_s, self._tell_epoch(machine)))
         if event is None:
+            collect_at_rest()
             machine.wake()
         else:
             self._handle(machine, event)

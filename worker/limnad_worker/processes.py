@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from limnad.cluster.state_limits import StateLimits
 from limnad_proto.variables import TOKENS
@@ -144,6 +145,13 @@ def name_process(name: str) -> None:
         comm.write(name)
 
 
+_SELDOM: Final = (50_000, 20, 50)
+"""The collector's thresholds while there is work."""
+
+_LITTLE: Final = 2_000
+"""Objects that are not worth a collection."""
+
+
 def quieten_gc() -> None:
     """Takes what the start-up made out of the cyclic collector's sight, and lets it run less often.
 
@@ -151,7 +159,14 @@ def quieten_gc() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*_SELDOM)
+
+
+def collect_at_rest() -> None:
+    """Lets the cyclic collector look at what is young, if that is not little: for a moment in which nobody waits."""
+    young, *_ = gc.get_count()
+    if young > _LITTLE:
+        gc.collect(1)
 
 
 def _signal_name(number: int) -> str:
