@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
@@ -18,7 +19,7 @@ import polars as pl
 from benchmarks.harness import Better, Row, Settings, in_turn
 from benchmarks.local_run import JOBS, limnad_run
 from limnad.batch import encode
-from limnad.client import Client, Job
+from limnad.client import Client, Input, Job
 from limnad_proto.v1 import control_pb2, jobs_pb2
 from tests.helpers.clusters import Agents
 
@@ -30,7 +31,8 @@ NOTE = (
     "Service: a cluster of one agent with 2 slots on this machine. Submit: seconds from `Client.submit` to the first "
     "epoch of an output, with warm engines; against `limnad run` of the same job, from its command to its end. Push: "
     "one input, frames of a megabyte one after the other, each acknowledged before the next; and single rows. "
-    "`durable` is with a store in a directory, where an acknowledged push is on disk. The baseline is a bare grpcio "
+    "`durable` is with a store in a directory, where an acknowledged push is on disk; `in a window` pushes single rows "
+    "by `on_all`, which does not wait for each answer. The baseline is a bare grpcio "
     "stream in a process of its own, which answers each of the same messages and does nothing with it."
 )
 
@@ -46,10 +48,10 @@ def rows(settings: Settings) -> Iterable[Row]:
             )
             yield from _pushes(settings, client, echo, "push")
         with _cluster(Path(folder) / "durable", "--store", f"dir:{folder}/store") as client:
-            yield from _pushes(settings, client, echo, "push, durable")
+            yield from _pushes(settings, client, echo, "push, durable", durable=True)
 
 
-def _pushes(settings: Settings, client: Client, echo: str, work: str) -> Iterable[Row]:
+def _pushes(settings: Settings, client: Client, echo: str, work: str, *, durable: bool = False) -> Iterable[Row]:
     job = client.submit(str(JOBS / "fed.py"), workers=WORKERS)
     fed = job.input("rows")
     large, small = _frame(FRAME_ROWS), _frame(1)
@@ -60,10 +62,28 @@ def _pushes(settings: Settings, client: Client, echo: str, work: str) -> Iterabl
             settings.runs, {name: partial(_megabytes_s, push, large, frames) for name, push in ways.items()}
         )
         took = in_turn(settings.runs, {name: partial(_median_us, push, small, singles) for name, push in ways.items()})
+    many = in_turn(settings.runs, _fed_singles(fed, small, singles)) if durable else None
     fed.close()
     job.wait()
     yield Row(f"{work}: throughput", "bare grpcio", "MB/s", megabytes["ours"], megabytes["bare"], Better.MORE)
+    if many is not None:
+        yield Row(f"{work}, in a window", "one by one", "rows/s", many["window"], many["one by one"], Better.MORE)
     yield Row(f"{work}: acknowledgement", "bare grpcio", "us", took["ours"], took["bare"], Better.LESS)
+
+
+def _fed_singles(fed: Input, frame: pl.DataFrame, count: int) -> dict[str, Callable[[], float]]:
+    """Single rows a second: by `on_all`, and each acknowledged before the next."""
+
+    def timed(feed: Callable[[], object]) -> float:
+        began_s = time.perf_counter()
+        feed()
+        return count / (time.perf_counter() - began_s)
+
+    def one_by_one() -> None:
+        for _ in range(count):
+            fed.on_next(frame)
+
+    return {"window": lambda: timed(lambda: fed.on_all(repeat(frame, count))), "one by one": lambda: timed(one_by_one)}
 
 
 def _frame(rows: int) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from limnad.batch import encode
 from limnad.cluster import feeding
 from limnad.cluster.feeding import Feeding, Push
 from limnad.connectors.hand import HandReader
-from limnad.store import Conflict, Gap, LogState, LostState
+from limnad.store import Conflict, Gap, LogState, LostState, New, Unavailable
 from limnad.testing.memory_store import MemoryLog
 from limnad.timely.source import End, Idle, Rows
 from limnad_proto.v1 import control_pb2 as wire
@@ -154,18 +154,19 @@ class World:
                     asked = wire.Push.FromString(push.data)
                     asked.check, asked.request = True, push.number
                     self.told.append(asked)
-                case feeding.Hand(offset, data):
-                    entry = wire.Push(input=INPUT) if data is None else wire.Push.FromString(data)
+                case feeding.Hand(offset, data, number):
+                    entry = wire.Push(input=INPUT, request=number) if data is None else wire.Push.FromString(data)
                     entry.offset = offset
                     self.told.append(entry)
-                case feeding.Append(push, by):
-                    self.append(push, by)
                 case feeding.Read(start):
                     self.read(start, generation)
                 case feeding.Acknowledge(push, _):
                     self.answer(push, None)
                 case feeding.Refuse(push, reason):
                     self.answer(push, reason)
+        group = [effect for effect in effects if isinstance(effect, feeding.Append)]
+        if group:
+            self.append([effect.push for effect in group], group[0].generation)
 
     def read(self, start: int, generation: int) -> None:
         count = self.random.randrange(1, 4)
@@ -175,17 +176,24 @@ class World:
             lambda found: self.carry_out(self.machine.entries(generation, found)),
         )
 
-    def append(self, push: Push, by: int) -> None:
+    def append(self, pushes: list[Push], by: int) -> None:
         machine = self.machine
-        self.call(
-            lambda: self.put(push, by),
-            lambda offset: self.carry_out(machine.appended(push, by, offset)),
-        )
 
-    def put(self, push: Push, by: int) -> int:
-        offset = self.log.append(push.producer, push.sequence, push.data, generation=by)
-        self.durable.add(push.data)
-        return offset
+        def appended(offsets: list[int]) -> None:
+            for push, offset in zip(pushes, offsets, strict=True):
+                self.carry_out(machine.appended(push, by, offset))
+
+        self.call(lambda: self.put(pushes, by), appended)
+
+    def put(self, pushes: list[Push], by: int) -> list[int]:
+        """Sometimes it fails behind a part of them, as a store of several writes may."""
+        count = self.random.randrange(len(pushes)) if self.random.random() < 0.1 else len(pushes)
+        entries = [New(push.producer, push.sequence, push.data) for push in pushes[:count]]
+        offsets = self.log.append_many(entries, generation=by)
+        self.durable.update(push.data for push in pushes[:count])
+        if count < len(pushes):
+            raise Unavailable("not all of it")
+        return offsets
 
     def look(self, start: int, count: int) -> list[tuple[int, bytes]]:
         try:
@@ -203,6 +211,8 @@ class World:
                 result = work()
             except Conflict:
                 return
+            except Unavailable:
+                fails, result = True, None
         if not fails:
             then(result)
         elif generation == self.generation:
@@ -215,11 +225,20 @@ class World:
         if client.done is None:
             client.done = self.machine.last_sequence(client.name)
         elif not client.finished:
-            self.pushes += 1
             number = client.done + 1
-            data = client.actions[client.done].SerializeToString()
-            self.requests[self.pushes] = (client.name, number)
-            self.carry_out(self.machine.push(Push(self.pushes, client.name, number, data)))
+            self.push(client, number)
+            while (
+                number < len(client.actions) and client.actions[number].HasField("rows") and self.random.random() < 0.5
+            ):
+                number += 1  # It does not wait for the answer.
+                self.push(client, number)
+
+    def push(self, client: Client, number: int) -> None:
+        self.pushes += 1
+        action = client.actions[number - 1]
+        self.requests[self.pushes] = (client.name, number)
+        push = Push(self.pushes, client.name, number, action.SerializeToString(), action.HasField("rows"))
+        self.carry_out(self.machine.push(push))
 
     def answer(self, push: Push, refusal: str | None) -> None:
         name, number = self.requests.pop(push.number)
@@ -320,7 +339,7 @@ class World:
         elif choice == 9 and self.random.random() < 0.3:
             self.checkpoint()
         elif choice == 10 and self.late:
-            with contextlib.suppress(Conflict, Gap):
+            with contextlib.suppress(Conflict, Gap, Unavailable):
                 self.late.pop(self.random.randrange(len(self.late)))()
         else:
             self.client_acts(self.clients[self.random.choice(CLIENTS)])

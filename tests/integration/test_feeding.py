@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
+import polars as pl
 import pytest
 
 from limnad.cli.watched import engines_of
@@ -295,3 +296,32 @@ def test_an_unknown_job_is_named(tmp_path: Path) -> None:
         without = client.submit(write_job(tmp_path, SEEN)).input("rows")
         with pytest.raises(JobError, match="no store"):
             _ = without.last_sequence
+
+
+def test_many_pushes_at_once_are_taken_in_their_order_up_to_the_first_that_is_refused(tmp_path: Path) -> None:
+    kept = Checkpointing(f"dir:{tmp_path / 'store'}", every_s=None)
+    with local(write_job(tmp_path, SEEN), checkpointing=kept) as job:
+        rows = job.input("rows", "ann")
+        assert rows.on_all([(number,)] for number in range(300)) == 300
+        frame = pl.DataFrame({"n": [0]})
+        with pytest.raises(JobError, match="lists of records"):
+            rows.on_all([[(300,)], frame, [(301,)]])
+        assert rows.last_sequence == 301
+        rows.on_next([(302,)])
+        rows.close()
+        seen = [row for _, batch in job.subscribe("seen") for row in batch]
+        assert seen == [(number,) for number in (*range(301), 302)]
+
+
+def test_without_a_store_two_clients_feed_one_input_in_turn(tmp_path: Path) -> None:
+    with local(write_job(tmp_path, SEEN)) as job:
+        one, other = job.input("rows"), job.input("rows")
+        one.on_next([(1,)])
+        other.on_next([(2,)])
+        one.advance_to(1)
+        with pytest.raises(JobError, match="lists of records"):
+            other.on_next(pl.DataFrame({"n": [0]}))
+        assert other.on_all([[(3,)], [(4,)]]) == 2
+        one.on_next([(5,)])
+        other.close()
+        assert list(job.subscribe("seen")) == [(0, [(1,), (2,)]), (1, [(3,), (4,), (5,)])]

@@ -51,12 +51,12 @@ class Surroundings:
 class Feeder:
     """The hand-fed inputs of one job."""
 
-    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
-        """Feeds one; returns where that lies in its log, if it has one.
+    def push(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
+        """Takes one up, in the order of these calls; to be awaited is where it lies in its log, if it has one.
 
         Raises:
-            Refused: It was not taken.
-            Doubtful: The job has ended before that was known.
+            Refused: It was not taken. What is awaited raises it, too.
+            Doubtful: Only what is awaited: the job has ended before that was known.
         """
         raise NotImplementedError
 
@@ -104,11 +104,11 @@ class DirectFeeder(Feeder):
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[int | None]] = {}
         self._last = 0
         self._over = ""
 
-    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+    def push(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
         """See `Feeder`."""
         if self._over:
             raise Refused(self._over)
@@ -118,8 +118,7 @@ class DirectFeeder(Feeder):
         numbered.CopyFrom(request.push)
         numbered.request = self._last
         self._around.tell(numbered)
-        await answer
-        return None
+        return answer
 
     def pushed(self, pushed: wire.Pushed) -> None:
         """See `Feeder`."""
@@ -164,7 +163,7 @@ class LoggedFeeder(Feeder):
 
     # -- clients -------------------------------------------------------------------------------------------------------
 
-    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
+    def push(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
         """See `Feeder`."""
         if not request.producer or not request.sequence:
             raise Refused(
@@ -174,11 +173,12 @@ class LoggedFeeder(Feeder):
         if feeding is None:
             raise Refused("the job has ended before its inputs could be fed")
         self._last += 1
-        push = machine.Push(self._last, request.producer, request.sequence, request.push.SerializeToString())
+        data, rows = request.push.SerializeToString(), request.push.HasField("rows")
+        push = machine.Push(self._last, request.producer, request.sequence, data, rows)
         answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._waiting[push.number] = answer
         self._carry_out(request.push.input, feeding.push(push))
-        return await answer
+        return answer
 
     def last_sequence(self, name: str, producer: str) -> int | None:
         """See `Feeder`."""
@@ -240,12 +240,12 @@ class LoggedFeeder(Feeder):
                     asked = wire.Push.FromString(push.data)
                     asked.check, asked.request = True, push.number
                     self._around.tell(asked)
-                case machine.Hand(offset, data):
-                    entry = wire.Push(input=name) if data is None else wire.Push.FromString(data)
+                case machine.Hand(offset, data, number):
+                    entry = wire.Push(input=name, request=number) if data is None else wire.Push.FromString(data)
                     entry.offset = offset
                     self._around.tell(entry)
-                case machine.Append(push, generation):
-                    self._around.keep(self._append(name, push, generation))
+                case machine.Append():
+                    pass  # All together: see below.
                 case machine.Read(start):
                     self._around.keep(self._read(name, start, self._generation))
                 case machine.Acknowledge(push, offset):
@@ -254,18 +254,35 @@ class LoggedFeeder(Feeder):
                     _answer(self._waiting.pop(push.number, None), refusal=Refused(reason))
                 case machine.Doubt(push, reason):
                     _answer(self._waiting.pop(push.number, None), refusal=Doubtful(reason))
+        group = [effect for effect in effects if isinstance(effect, machine.Append)]
+        if group:
+            self._around.keep(self._append_all(name, [effect.push for effect in group], group[0].generation))
+
+    async def _append_all(self, name: str, pushes: Sequence[machine.Push], generation: int) -> None:
+        """Appends a group; if not all of it can be, one after the other, to know which."""
+        try:
+            offsets = await self._with_store(
+                name, generation, lambda: self._vault.append(name, pushes, generation), refusable=True
+            )
+        except (StoreError, ValueError):
+            for push in pushes:
+                await self._append(name, push, generation)
+            return
+        for push, offset in zip(pushes, offsets or [], strict=False):
+            await self._appended(name, push, generation, offset)
+        await self._around.notify()
 
     async def _append(self, name: str, push: machine.Push, generation: int) -> None:
         feeding = self._inputs[name]
         try:
-            offset = await self._with_store(
-                name, generation, lambda: self._vault.append(name, push, generation), refusable=True
+            offsets = await self._with_store(
+                name, generation, lambda: self._vault.append(name, [push], generation), refusable=True
             )
         except (StoreError, ValueError) as error:
             self._carry_out(name, feeding.not_appended(push, generation, str(error)))
         else:
-            if offset is not None:
-                await self._appended(name, push, generation, offset)
+            if offsets is not None:
+                await self._appended(name, push, generation, offsets[0])
         await self._around.notify()
 
     async def _appended(self, name: str, push: machine.Push, generation: int, offset: int) -> None:

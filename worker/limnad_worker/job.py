@@ -455,14 +455,14 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
-    async def push(self, request: jobs_pb2.PushRequest) -> int | None:
-        """Feeds a hand-fed input; returns where that lies in its log, if it has one.
+    async def push(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
+        """Begins to feed a hand-fed input: see `Feeder.push`.
 
         Raises:
             Refused: It was not taken.
         """
         await self._wait_for_inputs(request.push.input)
-        return await self._feeder.push(request)
+        return self._feeder.push(request)
 
     async def last_sequence(self, name: str, producer: str) -> int:
         """The newest number under which a producer's pushes to an input are durable.

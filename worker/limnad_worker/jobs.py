@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
@@ -18,6 +19,7 @@ from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
 from limnad_worker.pinning import pin, refuse_if_held, unpin
+from limnad_worker.pushing import in_turn
 
 if TYPE_CHECKING:
     from limnad_worker.job import Job
@@ -34,6 +36,10 @@ OWNER = "limnad-owner"
 """Of a call's metadata: who calls."""
 
 _LOOPBACK = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:")
+
+
+class _Unknown(Exception):
+    """There is no such job; says so."""
 
 
 class JobService(jobs_pb2_grpc.JobServiceServicer):
@@ -182,15 +188,27 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         self, request_iterator: AsyncIterator[jobs_pb2.PushRequest], context: Context
     ) -> AsyncIterator[jobs_pb2.PushResponse]:
         """See `jobs.proto`."""
-        async for request in request_iterator:
-            job = await self._job(request.job, context)
+
+        async def take(request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
             try:
-                offset = await job.push(request)
-            except Refused as error:
-                await _refuse(context, str(error))
-            except Doubtful as error:
-                await context.abort(grpc.StatusCode.ABORTED, str(error))
-            yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
+                job = self._leader.job(request.job)
+            except KeyError as error:
+                raise _Unknown(str(error.args[0])) from None
+            return await job.push(request)
+
+        try:
+            # When the client hears of a refusal, nothing that it had sent behind it is taken up any more.
+            async with aclosing(in_turn(request_iterator, take)) as answers:
+                async for request, offset in answers:
+                    yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
+        except _Unknown as error:
+            await _refuse(context, str(error), grpc.StatusCode.NOT_FOUND)
+        except Refused as error:
+            await _refuse(context, str(error))
+        except Doubtful as error:
+            await context.abort(grpc.StatusCode.ABORTED, str(error))
+        except NotLeading as error:
+            await _abort(context, error)
 
     async def LastSequence(  # noqa: N802
         self, request: jobs_pb2.LastSequenceRequest, context: Context

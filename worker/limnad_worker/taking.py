@@ -27,7 +27,7 @@ class Taking:
     """
 
     def __init__(self, waiting_bytes: int = WAITING_BYTES) -> None:
-        self._checked: dict[str, Any] = {}
+        self._checked: dict[str, dict[int, Any]] = {}
         self._waiting_bytes = waiting_bytes
         self._later: dict[str, deque[wire.Push]] = {}
 
@@ -60,7 +60,7 @@ class Taking:
         try:
             reader = _reader(inputs, push.input)
             if push.check:
-                self._checked[push.input] = _check(reader, push)
+                self._checked.setdefault(push.input, {})[push.request] = _check(reader, push)
             else:
                 _feed(reader, _check(reader, push))
         except (ValueError, KeyError) as problem:
@@ -68,14 +68,17 @@ class Taking:
         return wire.Pushed(request=push.request, error=error)
 
     def _entry(self, inputs: Inputs, push: wire.Push) -> None:
-        checked = self._checked.pop(push.input, None)
+        checked = self._checked.get(push.input, {})
+        kept = checked.pop(push.request, None)
+        for number in [number for number in checked if number < push.request]:
+            del checked[number]  # They did not get into the log.
         try:
             reader = _reader(inputs, push.input)
             if push.offset < reader.offset:
                 return
             if push.offset > reader.offset:
                 raise InputError(f"entry {push.offset} of the log came, but {reader.offset} should")
-            _feed(reader, _check(reader, push) if push.WhichOneof("action") else checked)
+            _feed(reader, _check(reader, push) if push.WhichOneof("action") else kept)
         except (ValueError, KeyError) as problem:
             raise SourceFailure(push.input, "by hand") from problem
 

@@ -17,7 +17,19 @@ from limnad.cluster.cuts import Standings, passed
 from limnad.cluster.feeding import Push
 from limnad.cluster.records import CheckpointRecord, PartError
 from limnad.histogram import Histogram
-from limnad.store import ABSENT, Checkpoints, ChunkRef, Conflict, Identity, Log, LogState, Witness, open_store, retain
+from limnad.store import (
+    ABSENT,
+    Checkpoints,
+    ChunkRef,
+    Conflict,
+    Identity,
+    Log,
+    LogState,
+    New,
+    Witness,
+    open_store,
+    retain,
+)
 from limnad.store.checkpoints import State
 from limnad.store.errors import StoreError
 from limnad.store.windows import windows
@@ -219,11 +231,10 @@ class Vault:
         """See `limnad.store.Log`."""
         return await self._call_log(name, lambda log: log.claim(generation))
 
-    async def append(self, name: str, push: Push, generation: int) -> int:
-        """See `limnad.store.Log`."""
-        return await self._call_log(
-            name, lambda log: log.append(push.producer, push.sequence, push.data, generation=generation)
-        )
+    async def append(self, name: str, pushes: Sequence[Push], generation: int) -> list[int]:
+        """See `limnad.store.Log.append_many`."""
+        entries = [New(push.producer, push.sequence, push.data) for push in pushes]
+        return await self._call_log(name, lambda log: log.append_many(entries, generation=generation))
 
     async def read_log(self, name: str, start: int) -> list[tuple[int, bytes]]:
         """Some entries from an offset on: as many as fit into memory well, at least one if there is one."""

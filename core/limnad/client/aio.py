@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, Self, TypeVar
 
 from limnad.client.agents import ClusterStatus
@@ -136,6 +136,10 @@ class AsyncInput:
     async def on_next(self, batch: Any) -> None:
         """See `Input.on_next`."""
         await in_thread(self._into.on_next, batch)
+
+    async def on_all(self, batches: Iterable[Any]) -> int:
+        """See `Input.on_all`."""
+        return await in_thread(self._into.on_all, batches)
 
     async def advance_to(self, epoch: int) -> None:
         """See `Input.advance_to`."""

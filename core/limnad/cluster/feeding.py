@@ -2,23 +2,29 @@
 
     push -> queue -> Check (would the engine take it?) -> Append -> Hand (the engine takes it) -> Acknowledge
 
-One push at a time, so that what the engine has checked is still true when it is appended: the order of the log *is* the
-order in which the engine takes them. The states, and what each event does:
+One group of pushes at a time, so that what the engine has checked is still true when it is appended: the order of the
+log *is* the order in which the engine takes them. A group is the pushes at the head of the queue of which only the last
+may be something else than rows: rows do not change what the engine says of what comes behind them. So many clients, or
+one that does not wait for each answer, share the way to the engine and one sync of the disk. The states, and what each
+event does:
 
     event              AWAY         REPLAYING                   READY          CHECKING            APPENDING
     begin(position)    from any state: Read what the engine has not got; -> REPLAYING, or READY if there is nothing
-    lose               from any state: -> AWAY; a push that was under way stays at the head of the queue
+    lose               from any state: -> AWAY; a group that was under way stays at the head of the queue
     push               waits        waits                       Check;         waits               waits
                                                                 -> CHECKING
     entries            ignored      Hand each                   ignored        ignored             ignored
     taken(offset)      ignored      the last one: Read on,      ignored        ignored             ignored
                                     or -> READY
-    checked(yes)       ignored      ignored                     ignored        Append;             ignored
-                                                                               -> APPENDING
-    checked(no)        ignored      ignored                     ignored        Refuse; -> READY    ignored
+    checked(yes)       ignored      ignored                     ignored        the last: Append    ignored
+                                                                               each; -> APPENDING
+    checked(no)        ignored      ignored                     ignored        Refuse; what is     ignored
+                                                                               behind it is checked
+                                                                               again, later
     appended(offset)   Acknowledge  Acknowledge                 Acknowledge    Acknowledge         Hand, Acknowledge;
+                                                                                                   the last: -> READY
+    not_appended(why)  ignored      ignored                     ignored        ignored             Refuse; the last:
                                                                                                    -> READY
-    not_appended(why)  ignored      ignored                     ignored        ignored             Refuse; -> READY
     finish             from any state: -> AWAY; Refuse all that wait, but Doubt what may be in the log
 
 In READY a push whose number its producer has used already is acknowledged, and goes nowhere.
@@ -34,8 +40,16 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
+from typing import Final
 
 from limnad.cluster.cuts import Standings
+
+GROUP_PUSHES: Final = 64
+"""How many pushes one append takes: enough that its sync is cheap for each."""
+
+GROUP_BYTES: Final = 8 << 20
+"""A group with so many is not made larger: the engine and the log hold it all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +61,19 @@ class Push:
         producer: Who pushes.
         sequence: The producer's number for it.
         data: What is appended, and what the engine takes.
+        rows: Whether it is rows, which change nothing for what comes behind them.
     """
 
     number: int
     producer: str
     sequence: int
     data: bytes
+    rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Ask the engine whether it would take this; it keeps it until it is handed the next one."""
+    """Ask the engine whether it would take this; it keeps it until it is handed a later one."""
 
     push: Push
 
@@ -79,10 +95,17 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """The engine is to take this entry. ``data`` None: it is the one that it has checked."""
+    """The engine is to take this entry.
+
+    Attributes:
+        offset: Which one.
+        data: What it says; None: the engine has it, because it has checked it.
+        number: Of the push that it has checked.
+    """
 
     offset: int
     data: bytes | None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +176,16 @@ class Feeding:
     _last: dict[str, tuple[int, int]] = field(default_factory=dict)
     _said: dict[str, tuple[int, int]] = field(default_factory=dict)
     _queue: deque[Push] = field(default_factory=deque)
-    _unsettled: Push | None = None
+    _asked: set[int] = field(default_factory=set)
+    _group: deque[Push] = field(default_factory=deque)
+    _unsettled: list[Push] = field(default_factory=list)
 
     def last_sequence(self, producer: str) -> int | None:
         """The newest number that a producer has used; 0: none.
 
         None: that is not known yet. The log was not looked at, or something of that producer is still under way.
         """
-        under_way = [*self._queue, *([self._unsettled] if self._unsettled is not None else [])]
+        under_way = [*self._queue, *self._unsettled]
         if not self.known or any(push.producer == producer for push in under_way):
             return None
         return self._newest(producer)
@@ -189,7 +214,7 @@ class Feeding:
         self.generation, self.known, self._closed = generation, True, position is None
         self.next, self.end = end if position is None else position, end
         self._last.update(last)
-        self._unsettled = None
+        self._unsettled.clear()
         return self._read_on()
 
     def lose(self) -> None:
@@ -237,15 +262,31 @@ class Feeding:
 
     def checked(self, generation: int, number: int, reason: str) -> list[Effect]:
         """The engine's answer: why it would not take that push, or nothing."""
-        if generation != self.generation or self.phase is not Phase.CHECKING or self._queue[0].number != number:
+        if generation != self.generation or self.phase is not Phase.CHECKING or number not in self._asked:
             return []
-        if not reason:
-            self.phase, self._unsettled = Phase.APPENDING, self._queue[0]
-            return [Append(self._queue[0], self.generation)]
-        return [Refuse(self._queue.popleft(), reason), *self._ready()]
+        self._asked.remove(number)
+        effects: list[Effect] = []
+        if reason:
+            effects.append(self._take_out(number, reason))
+        if self._asked:
+            return effects
+        if not self._group:
+            return [*effects, *self._ready()]
+        self.phase = Phase.APPENDING
+        self._unsettled.extend(self._group)
+        return [*effects, *(Append(push, self.generation) for push in self._group)]
+
+    def _take_out(self, number: int, reason: str) -> Effect:
+        """Refuses one of the group. Those behind it may be of the same producer: they stay in the queue for now."""
+        refused = next(push for push in self._queue if push.number == number)
+        self._queue.remove(refused)
+        if refused in self._group:
+            while self._group.pop() != refused:
+                pass
+        return Refuse(refused, reason)
 
     def appended(self, push: Push, generation: int, offset: int) -> list[Effect]:
-        """It is durable.
+        """It is durable. Those of a group come in their order.
 
         Raises:
             Backwards: It lies where something else lay before.
@@ -256,47 +297,65 @@ class Feeding:
         if push.sequence > self._newest(push.producer):
             self._last[push.producer] = (push.sequence, offset)
             self._said[push.producer] = (push.sequence, hash(push.data))
-        acknowledged: list[Effect] = []
+        effects: list[Effect] = []
         if push in self._queue:
             self._queue.remove(push)
-            acknowledged.append(Acknowledge(push, offset))
+            effects.append(Acknowledge(push, offset))
         if not current:  # Its engine is gone, and the next one reads it from the log.
-            return acknowledged
+            return effects
         self.end = max(self.end, offset + 1)
-        if offset > self.next:
-            return [*acknowledged, *self._read_on()]
-        self.next += 1
-        return [Hand(offset, None), *acknowledged, *self._ready()]
+        if offset == self.next:  # Else it is read, with what lies before it.
+            self.next += 1
+            effects.insert(0, Hand(offset, None, push.number))
+        return effects if self._group else [*effects, *self._read_on()]
 
     def not_appended(self, push: Push, generation: int, reason: str) -> list[Effect]:
         """The log is sure that it has not taken it."""
         if not self._settle(push, generation):
             return []
-        self._queue.popleft()
-        return [Refuse(push, reason), *self._ready()]
+        self._queue.remove(push)
+        return [Refuse(push, reason), *([] if self._group else self._read_on())]
 
     def _settle(self, push: Push, generation: int) -> bool:
         """Notes that an append's outcome is known; whether it is the one that is waited for."""
-        if self._unsettled == push:
-            self._unsettled = None
-        return generation == self.generation and self.phase is Phase.APPENDING and self._queue[0] == push
+        if push in self._unsettled:
+            self._unsettled.remove(push)
+        current = generation == self.generation and self.phase is Phase.APPENDING and self._group[0] == push
+        if current:
+            self._group.popleft()
+        return current
 
     def _ready(self) -> list[Effect]:
-        """Nothing is under way: takes up the next push."""
+        """Nothing is under way: takes up the next pushes."""
         self.phase = Phase.READY
         answers: list[Effect] = []
         while self._queue:
             push = self._queue[0]
             last = self._newest(push.producer)
             if push.sequence == last + 1 and not self._closed:
-                self.phase = Phase.CHECKING
-                return [*answers, Check(push)]
+                self.phase, self._group = Phase.CHECKING, self._next_group()
+                self._asked = {each.number for each in self._group}
+                return [*answers, *map(Check, self._group)]
             self._queue.popleft()
             if push.sequence <= last:
                 answers.append(self._repeated(push))
             else:
                 answers.append(Refuse(push, _CLOSED if self._closed else _gap(push, last)))
         return answers
+
+    def _next_group(self) -> deque[Push]:
+        """What is at the head of the queue, up to something else than rows, or a number that is not the next one."""
+        group: deque[Push] = deque()
+        newest: dict[str, int] = {}
+        nbytes = 0
+        for push in islice(self._queue, GROUP_PUSHES):
+            nbytes += len(push.data)
+            fits = not group or (group[-1].rows and nbytes <= GROUP_BYTES)
+            if not fits or push.sequence != 1 + newest.get(push.producer, self._newest(push.producer)):
+                break
+            newest[push.producer] = push.sequence
+            group.append(push)
+        return group
 
     def _repeated(self, push: Push) -> Effect:
         sequence, offset = self._last[push.producer]
@@ -309,8 +368,7 @@ class Feeding:
         """A repetition is acknowledged even then: that it was taken stays true."""
         if push.sequence <= self._newest(push.producer):
             return self._repeated(push)
-        unsettled = self._unsettled
-        if unsettled is not None and (push.producer, push.sequence) == (unsettled.producer, unsettled.sequence):
+        if any((each.producer, each.sequence) == (push.producer, push.sequence) for each in self._unsettled):
             return Doubt(push, f"{self._over}. {_DOUBT}")
         return Refuse(push, self._over)
 

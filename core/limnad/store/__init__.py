@@ -23,7 +23,7 @@ from limnad.store.errors import (
 )
 from limnad.store.identity import Identity, Witness
 from limnad.store.interface import ABSENT, ChunkRef, Chunks, Durability, Ledger, Record, Space, Store, Version
-from limnad.store.logs import Entry, Last, Log, LogState
+from limnad.store.logs import Entry, Last, Log, LogState, New
 from limnad.store.opening import open_store
 from limnad.store.retention import Swept, retain
 
@@ -47,6 +47,7 @@ __all__ = [
     "LogState",
     "LostState",
     "Manifest",
+    "New",
     "Record",
     "Space",
     "Store",

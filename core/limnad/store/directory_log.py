@@ -6,14 +6,15 @@
     <job>/logs/<name>/lock         held while the log is written
 
 A segment begins with a record that says what was known before it: the generation, and each producer's newest entry. So
-older segments can be deleted whole. The newest one is appended to, one sync for each entry.
+older segments can be deleted whole. The newest one is appended to, one sync for all entries
+that come at once.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,8 +24,8 @@ from typing import Final
 from limnad.store.errors import StoreError
 from limnad.store.files import Lock, Scratch, make_folder, sync_folder, translated
 from limnad.store.interface import Bytes
-from limnad.store.logs import Entry, Last, LogState, check_entry, fenced, first_offset, gap, trimmed
-from limnad.store.segments import Record, Torn, pack, read_records, write_at
+from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
+from limnad.store.segments import Record, Torn, pack, pack_group, read_records, write_at
 
 SEGMENT_BYTES: Final = 32 << 20
 """A segment that has so many is not appended to any more."""
@@ -95,22 +96,40 @@ class DirectoryLog:
 
     def append(self, producer: str, sequence: int, data: Bytes, *, generation: int) -> int:
         """See `limnad.store.Log`."""
-        name = check_entry(producer, sequence, data)
+        return self.append_many([New(producer, sequence, data)], generation=generation)[0]
+
+    def append_many(self, entries: Sequence[New], *, generation: int) -> list[int]:
+        """See `limnad.store.Log`."""
+        names = [check_entry(entry.producer, entry.sequence, entry.data) for entry in entries]
         with self._writing() as newest:
             known = newest
             self._check(known, generation)
-            last = known.last.get(producer, Last(0, -1))
-            if sequence == last.sequence:
-                return last.offset
-            if sequence < last.sequence:
-                return first_offset(self._entries(0), producer, sequence, self.first())
-            if sequence > last.sequence + 1:
-                raise gap(self._where, producer, last.sequence, sequence)
-            if known.size >= self._segment_bytes:
-                known = self._roll(known)
-            claim = pack(_CLAIM, generation, b"", b"") if generation > known.generation else []
-            self._write(known, [*claim, *pack(_ENTRY, sequence, name, data)])
-            return known.end - 1
+            fresh: dict[str, Last] = {}
+            records: list[list[Bytes]] = []
+            offsets, end = [], known.end
+            for entry, name in zip(entries, names, strict=True):
+                last = fresh.get(entry.producer, known.last.get(entry.producer, Last(0, -1)))
+                if entry.sequence > last.sequence + 1:
+                    raise gap(self._where, entry.producer, last.sequence, entry.sequence)
+                if entry.sequence <= last.sequence:
+                    offsets.append(self._repeated(entry, last))
+                    continue
+                fresh[entry.producer] = Last(entry.sequence, end)
+                records.append(pack(_ENTRY, entry.sequence, name, entry.data))
+                offsets.append(end)
+                end += 1
+            if records:
+                if known.size >= self._segment_bytes:
+                    known = self._roll(known)
+                if generation > known.generation:
+                    records.insert(0, pack(_CLAIM, generation, b"", b""))
+                self._write(known, pack_group(records))
+            return offsets
+
+    def _repeated(self, entry: New, last: Last) -> int:
+        if entry.sequence == last.sequence:
+            return last.offset
+        return first_offset(self._entries(0), entry.producer, entry.sequence, self.first())
 
     def read(self, start: int) -> Iterator[tuple[int, bytes]]:
         """See `limnad.store.Log`."""

@@ -7,7 +7,7 @@ the entries from 0 and are never given twice, not even after the entry was trimm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -42,6 +42,15 @@ class LogState:
 
     end: int = 0
     producers: Mapping[str, Last] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What is to be appended: see `Log.append`."""
+
+    producer: str
+    sequence: int
+    data: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,14 @@ class Log(Protocol):
             Conflict: A newer generation has claimed the log.
             Full: There is no room.
             Unavailable: The outcome is unknown.
+        """
+
+    def append_many(self, entries: Sequence[New], *, generation: int) -> list[int]:
+        """Appends entries in their order, like `append` each, but with one wait for all; returns their offsets.
+
+        Law: if it fails, some may be there, and `append` of each finds out; of one producer only the first ones may.
+
+        Raises: See `append`.
         """
 
     def read(self, start: int) -> Iterator[tuple[int, bytes]]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from limnad.store.errors import Unavailable
 from limnad.store.interface import Bytes
-from limnad.store.logs import Entry, Last, LogState, check_entry, fenced, first_offset, gap, trimmed
+from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
 from limnad.store.redis_link import Command, Link, judge, look_at_persistence
 from limnad.store.windows import WINDOW_BYTES
 
@@ -127,9 +127,8 @@ class RedisLog:
 
     def claim(self, generation: int) -> LogState:
         """See `limnad.store.Log`."""
-        said = self._durably(
-            ("EVAL", _CLAIM, 3, self._hash, self._last, self._names, generation, self._name), f"generation {generation}"
-        )
+        command: Command = ("EVAL", _CLAIM, 3, self._hash, self._last, self._names, generation, self._name)
+        (said,) = self._durably([command], f"generation {generation}")
         if said[0] == _FENCED:
             raise fenced(self._where, generation, said[1])
         producers = {name.decode(): _last(held) for name, held in zip(said[2][::2], said[2][1::2], strict=True)}
@@ -137,18 +136,32 @@ class RedisLog:
 
     def append(self, producer: str, sequence: int, data: Bytes, *, generation: int) -> int:
         """See `limnad.store.Log`."""
-        name, payload = check_entry(producer, sequence, data), memoryview(data).cast("B")
+        return self.append_many([New(producer, sequence, data)], generation=generation)[0]
+
+    def append_many(self, entries: Sequence[New], *, generation: int) -> list[int]:
+        """See `limnad.store.Log`."""
         keys = (self._hash, self._last, self._names, self._stream)
-        command = ("EVAL", _APPEND, 4, *keys, generation, self._name, name, sequence, payload)
-        outcome, value = self._durably(command, f"entry {sequence} of {producer!r}")
+        commands: list[Command] = []
+        for entry in entries:
+            name = check_entry(entry.producer, entry.sequence, entry.data)
+            payload = memoryview(entry.data).cast("B")
+            commands.append(("EVAL", _APPEND, 4, *keys, generation, self._name, name, entry.sequence, payload))
+        first, last = entries[0], entries[-1]
+        what = f"entry {first.sequence} of {first.producer!r}"
+        if last is not first:
+            what += f" to entry {last.sequence} of {last.producer!r}"
+        said = self._durably(commands, what)
+        return [self._offset(entry, generation, *each) for entry, each in zip(entries, said, strict=True)]
+
+    def _offset(self, entry: New, generation: int, outcome: int, value: int) -> int:
         match outcome:
             case 3:  # _FENCED
                 raise fenced(self._where, generation, value)
             case 2:  # _GAP
-                raise gap(self._where, producer, value, sequence)
+                raise gap(self._where, entry.producer, value, entry.sequence)
             case 1:  # _OLD
                 first, end = self.first(), self.end()
-                return first_offset(self._entries(first, end), producer, sequence, first)
+                return first_offset(self._entries(first, end), entry.producer, entry.sequence, first)
             case _:
                 return int(value)
 
@@ -208,8 +221,9 @@ class RedisLog:
             [("UNLINK", self._stream, self._last, self._hash), ("SREM", self._names, self._name)],
         )
 
-    def _durably(self, command: Command, what: str) -> Any:
-        said, *synced = self._write([command, *self._waiting.commands()])
+    def _durably(self, commands: Sequence[Command], what: str) -> list[Any]:
+        answers = self._write([*commands, *self._waiting.commands()])
+        said, synced = answers[: len(commands)], answers[len(commands) :]
         if synced and not synced[0][0]:
             raise Unavailable(
                 f"{self._where}: {what} is written, but the disk of Redis has not confirmed it in time: see whether it "

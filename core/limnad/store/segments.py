@@ -1,7 +1,8 @@
 """Files of records that are only ever appended to, and what a crash in the middle of an append leaves of one.
 
-A record is a head with checksums of its own and of what follows, then a name, then data. An append is synced before the
-next one begins, so at most the last record of a file can be torn:
+A record is a head with checksums of its own and of what follows, then a name, then data. What is appended at once is
+one record: several are packed into a **group**, a record whose data are records, so that all of it is there or nothing.
+An append is synced before the next one begins, so at most the last record of a file can be torn:
 
     what is at the end                                      is
     fewer bytes than a head, or than the head says          torn
@@ -15,8 +16,8 @@ record of a file was damaged after it had been synced cannot be told from a torn
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final
@@ -29,6 +30,7 @@ _FIELDS: Final = Struct("<BHIQI")  # kind, bytes of the name, bytes of the data,
 _SUM: Final = Struct("<I")
 _HEAD_BYTES: Final = _FIELDS.size + _SUM.size
 _PIECE_BYTES: Final = 1 << 20
+_GROUP: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,11 @@ class Record:
     """A record as it is read.
 
     Attributes:
-        kind: For whoever wrote it.
+        kind: For whoever wrote it: less than 255.
         number: Likewise.
         name: Likewise.
         data: Likewise; empty if only heads were asked for.
-        stop: Where in the file the next one begins.
+        stop: Where in the file the next one begins that is not of the same group.
     """
 
     kind: int
@@ -66,6 +68,13 @@ def pack(kind: int, number: int, name: bytes, data: Bytes) -> list[Bytes]:
     """A record, in parts that are to be written one behind the other."""
     fields = _FIELDS.pack(kind, len(name), memoryview(data).nbytes, number, crc32(data, crc32(name)))
     return [fields + _SUM.pack(crc32(fields)) + name, data]
+
+
+def pack_group(records: Sequence[list[Bytes]]) -> list[Bytes]:
+    """Records that are written together, each from `pack`."""
+    if len(records) == 1:
+        return records[0]
+    return pack(_GROUP, len(records), b"", b"".join(part for record in records for part in record))
 
 
 def write_at(path: Path, start: int, parts: list[Bytes]) -> int:
@@ -109,8 +118,19 @@ def read_records(path: Path, start: int = 0, stop: int | None = None, *, heads: 
         size = os.fstat(file.fileno()).st_size if stop is None else stop
         while start < size:
             record = _read(file, start, size, heads=heads)
-            yield record
+            if record.kind == _GROUP:
+                yield from _of_group(file, start, record.stop, heads=heads)
+            else:
+                yield record
             start = record.stop
+
+
+def _of_group(file: BinaryIO, start: int, stop: int, *, heads: bool) -> Iterator[Record]:
+    at = start + _HEAD_BYTES
+    while at < stop:
+        record = _read(file, at, stop, heads=heads)
+        yield replace(record, stop=stop)
+        at = record.stop
 
 
 def _read(file: BinaryIO, start: int, size: int, *, heads: bool) -> Record:

@@ -6,14 +6,14 @@ and retention, is simulated as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import count
 
 from limnad.store import ABSENT, ChunkMissing, ChunkRef, Conflict, Record, Version
 from limnad.store.interface import Bytes, check_name
-from limnad.store.logs import Entry, Last, LogState, check_entry, fenced, first_offset, gap, trimmed
+from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
 
 
 @dataclass(slots=True)
@@ -144,6 +144,10 @@ class MemoryLog:
         self._last[producer] = Last(sequence, self._end)
         self._end += 1
         return self._end - 1
+
+    def append_many(self, entries: Sequence[New], *, generation: int) -> list[int]:
+        """See `limnad.store.Log.append_many`."""
+        return [self.append(each.producer, each.sequence, each.data, generation=generation) for each in entries]
 
     def read(self, start: int) -> Iterator[tuple[int, bytes]]:
         """See `limnad.store.Log.read`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from limnad.cluster.feeding import (
+    GROUP_BYTES,
+    GROUP_PUSHES,
     Acknowledge,
     Append,
     Backwards,
@@ -39,7 +41,69 @@ def append(feeding: Feeding, one: Push, offset: int) -> list[Effect]:
 
 def test_a_push_is_checked_appended_handed_and_acknowledged(ready: Feeding) -> None:
     one = push(1)
-    assert append(ready, one, 0) == [Hand(0, None), Acknowledge(one, 0)]
+    assert append(ready, one, 0) == [Hand(0, None, 1), Acknowledge(one, 0)]
+    assert ready.last_sequence("ann") == 1
+
+
+def queued(feeding: Feeding, *pushes: Push) -> None:
+    """They wait until one that is under way is done."""
+    feeding.push(push(1, 1, "first"))
+    for each in pushes:
+        assert feeding.push(each) == []
+    feeding.checked(1, 1, "")
+
+
+def numbered(first: int, count: int, size: int = 1) -> list[Push]:
+    return [Push(first + at, "ann", 1 + at, bytes(size), rows=True) for at in range(count)]
+
+
+def test_rows_that_wait_go_together_up_to_what_may_change_the_next_answer(ready: Feeding) -> None:
+    rows, ends = numbered(2, 3), Push(5, "ann", 4, b"advance")
+    queued(ready, *rows, ends, Push(6, "ann", 5, b"rows", rows=True))
+    group = [*rows, ends]
+    assert ready.appended(push(1, 1, "first"), 1, 0)[2:] == [Check(each) for each in group]
+    for each in group[:-1]:
+        assert ready.checked(1, each.number, "") == []
+    assert ready.checked(1, ends.number, "") == [Append(each, 1) for each in group]
+    for at, each in enumerate(group[:-1], 1):
+        assert ready.appended(each, 1, at) == [Hand(at, None, each.number), Acknowledge(each, at)]
+    last = ready.appended(ends, 1, 4)
+    assert last == [Hand(4, None, 5), Acknowledge(ends, 4), Check(Push(6, "ann", 5, b"rows", rows=True))]
+
+
+def test_a_group_has_a_size(ready: Feeding) -> None:
+    queued(ready, *numbered(2, GROUP_PUSHES + 5))
+    assert len(ready.appended(push(1, 1, "first"), 1, 0)) == 2 + GROUP_PUSHES
+    other = Feeding()
+    other.begin(1, 0, 0, {})
+    queued(other, *numbered(2, 5, GROUP_BYTES // 2))
+    assert len(other.appended(push(1, 1, "first"), 1, 0)) == 2 + 2
+
+
+def test_what_lies_behind_a_refused_one_of_a_group_waits_and_is_refused_as_a_gap(ready: Feeding) -> None:
+    one, bad, behind = numbered(2, 3)
+    other = Push(5, "bob", 1, b"rows", rows=True)
+    queued(ready, one, bad, behind, other)
+    ready.appended(push(1, 1, "first"), 1, 0)
+    assert ready.checked(1, 2, "") == []
+    assert ready.checked(1, 3, "no such column") == [Refuse(bad, "no such column")]
+    assert ready.checked(1, 4, "") == []
+    assert ready.checked(1, 5, "") == [Append(one, 1)]
+    *done, gap, check = ready.appended(one, 1, 1)
+    assert done == [Hand(1, None, 2), Acknowledge(one, 1)]
+    assert isinstance(gap, Refuse)
+    assert (gap.push, check) == (behind, Check(other))
+
+
+def test_of_a_group_that_the_log_takes_in_part_each_is_answered(ready: Feeding) -> None:
+    one, two = numbered(2, 2)
+    queued(ready, one, two)
+    ready.appended(push(1, 1, "first"), 1, 0)
+    ready.checked(1, 2, "")
+    ready.checked(1, 3, "")
+    assert ready.appended(one, 1, 1) == [Hand(1, None, 2), Acknowledge(one, 1)]
+    assert ready.last_sequence("ann") is None
+    assert ready.not_appended(two, 1, "too long") == [Refuse(two, "too long")]
     assert ready.last_sequence("ann") == 1
 
 

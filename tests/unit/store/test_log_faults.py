@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from limnad.store import Conflict, Full, LogState, Store, StoreError, Unavailable, open_store
+from limnad.store import Conflict, Full, LogState, New, Store, StoreError, Unavailable, open_store
 from limnad.store.directory_log import DirectoryLog
 from limnad.store.redis_link import look_at_persistence
 from limnad.store.redis_log import Waiting
@@ -52,6 +52,27 @@ def test_a_torn_tail_is_cut_off_whereever_it_is_torn(tmp_path: Path) -> None:
             assert path.read_bytes() == whole
             assert again.append("a", 2, b"anew", generation=1) == 1
             assert [data for _, data in store.job("j").log("l").read(0)] == [b"first", b"anew"]
+
+
+def test_of_entries_that_come_at_once_a_crash_leaves_all_or_none(tmp_path: Path) -> None:
+    with closing(open_store(f"dir:{tmp_path}/store")) as store:
+        log = store.job("j").log("l")
+        log.append("a", 1, b"first", generation=1)
+        [path] = segments(tmp_path)
+        whole = path.read_bytes()
+        assert log.append_many([New("a", 2, b"second"), New("b", 1, b"third")], generation=1) == [1, 2]
+        full = path.read_bytes()
+        # A disk may write the end before the beginning.
+        tails = [full[:size] for size in range(len(whole), len(full))]
+        tails += [full[: len(whole) + 23] + bytes(size) + full[len(whole) + 23 + size :] for size in (1, 20, 40)]
+        for tail in tails:
+            path.write_bytes(tail)
+            again = store.job("j").log("l")
+            assert (again.end(), list(again.read(0))) == (1, [(0, b"first")])
+        path.write_bytes(full)
+        again = store.job("j").log("l")
+        assert (again.end(), again.last_sequence("a"), again.last_sequence("b")) == (3, 2, 1)
+        assert [data for _, data in again.read(1)] == [b"second", b"third"]
 
 
 def test_damage_before_the_end_is_an_error_at_every_byte(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limnad.store import Conflict, Gap, Last, Log, LogState, LostState, Space, Store, open_store
+from limnad.store import Conflict, Gap, Last, Log, LogState, LostState, New, Space, Store, open_store
 from limnad.store.directory_log import DirectoryLog
 from tests.helpers.redis_server import RedisServer
 from tests.unit.store.conftest import JOB
@@ -189,6 +189,10 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(url: str, o
 CALLS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.sampled_from("ab"), st.integers(0, 2), st.binary(max_size=20)),
+        st.tuples(
+            st.just("append many"),
+            st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.binary(max_size=20)), min_size=1, max_size=5),
+        ),
         st.tuples(st.just("claim"), st.integers(-1, 1)),
         st.tuples(st.just("trim"), st.integers(0, 15)),
         st.tuples(st.just("reopen")),
@@ -238,6 +242,11 @@ def test_a_log_is_a_list_that_knows_its_numbers(
                     assert entries[offset][:2] == (producer, number)
                     with pytest.raises(Conflict):
                         log.append(producer, number, data, generation=generation - 1)
+                case ("append many", list(group)):
+                    news, offsets = appended_at_once(entries, group)
+                    assert log.append_many(news, generation=generation) == offsets
+                    with pytest.raises(Conflict):
+                        log.append_many(news, generation=generation - 1)
                 case ("claim", int(by)):
                     if by < 0:
                         with pytest.raises(Conflict):
@@ -252,6 +261,21 @@ def test_a_log_is_a_list_that_knows_its_numbers(
                 case _:
                     log = small(space.log("l"))
             check_reads(log, entries, floor)
+
+
+def appended_at_once(
+    entries: list[tuple[str, int, bytes]], group: list[tuple[str, bool, bytes]]
+) -> tuple[list[New], list[int]]:
+    """Puts what is new among the entries; returns what to append, and the offsets that are to come of it."""
+    news, offsets = [], []
+    for producer, again, data in group:
+        own = [at for at, entry in enumerate(entries) if entry[0] == producer]
+        if not (again and own):
+            own.append(len(entries))
+            entries.append((producer, len(own), data))
+        news.append(New(producer, len(own), data))
+        offsets.append(own[-1])
+    return news, offsets
 
 
 def small(log: Log) -> Log:
