@@ -1,6 +1,6 @@
 """Many seeds, several numbers of workers: the invariants hold, and the outputs are those of one worker.
 
-`LIMNAD_SEEDS` says how many seeds; the issue's 2,000 are run by ``script/simulate``, a bounded number here.
+`LIMNAD_SEEDS` says how many seeds; 2,000 are run by ``script/simulate``, a bounded number here.
 """
 
 import os
