@@ -17,7 +17,8 @@ AIMS = {(2, "ours"): Aim(at_most=1.6), (8, "coordinator"): Aim(at_most=1.0)}
 NOTE = (
     "Barrier: median microseconds of a round; ours is a notification in an empty loop, seen from inside the vertex. "
     "The baseline is the fastest of four bare all-to-all barriers over grpcio's public API, with as many processes; "
-    "`streams like ours` is the one with the threads and queues of our engines: what we take more is the engine's. "
+    "`streams like ours` is the asyncio one, since the streams of our engines live in such a loop: what we take more is "
+    "the engine's. "
     "Rows with `coordinator` run with `--progress local+global`, the others with the default `local`."
 )
 
@@ -32,7 +33,7 @@ def rows(settings: Settings) -> Iterable[Row]:
         measured = in_turn(settings.runs, sides)
         ours, coordinator = measured.pop("ours"), measured.pop("coordinator")
         best = best_of(measured, Better.LESS)
-        bare, like_ours = measured[best], measured["push"]
+        bare, like_ours = measured[best], measured["asyncio"]
         against, less = f"bare grpcio ({best})", Better.LESS
         work, through = f"barrier, {workers} workers", f"barrier, {workers} workers, coordinator"
         yield Row(work, against, "us", ours, bare, less, aim=AIMS.get((workers, "ours")), note=NOTE)

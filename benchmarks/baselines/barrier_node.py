@@ -1,14 +1,14 @@
 """A bare barrier over gRPC: every process sends one small message to every other, and waits for one from each.
 
-Four ways, the first three of all that we tried the fastest with grpcio's public API:
+Four ways, of all that we tried the fastest with grpcio's public API:
 
 ``pull``    Each process calls its peers; they answer with a stream that a queue feeds. The waiting thread reads the
             calls itself (`SingleThreadedUnaryStream`): no thread stands between it and the wire on this side.
 ``inline``  The same, and the sender writes to the stream itself, through a non-blocking handler's callback: no thread
             on that side either.
-``asyncio`` grpc.aio; the barrier itself runs in the loop.
-``push``    Limnad's own streams without Limnad: a call to each peer that a queue feeds, and handlers that put what
-            comes into one inbox. It tells what of our time is gRPC's threads, and what the engine's.
+``asyncio`` Limnad's own streams without Limnad: grpc.aio, and the barrier itself runs in the loop. It tells what of our
+            time is gRPC's, and what the engine's.
+``push``    Threads: a call to each peer that a queue feeds, and handlers that put what comes into one inbox.
 """
 
 import asyncio
