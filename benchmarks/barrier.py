@@ -17,8 +17,8 @@ AIMS = {(2, "ours"): Aim(at_most=1.6), (8, "coordinator"): Aim(at_most=1.0)}
 NOTE = (
     "Barrier: median microseconds of a round; ours is a notification in an empty loop, seen from inside the vertex. "
     "The baseline is the fastest of four bare all-to-all barriers over grpcio's public API, with as many processes; "
-    "`streams like ours` is the asyncio one, since the streams of our engines live in such a loop: what we take more is "
-    "the engine's. "
+    "`streams like ours` is the asyncio one, since the streams of our engines live in such a loop: what we take more "
+    "is the engine's. "
     "Rows with `coordinator` run with `--progress local+global`, the others with the default `local`."
 )
 

@@ -1,13 +1,15 @@
 """The source partitions that one worker reads, each with its own capability and position."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from limnad.batch import size_bytes
+from limnad.cluster.alignment import USUAL_LIMITS, AheadLimits, Lead
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.scheduler import Scheduler
 from limnad.timely.snapshot import PartitionKey, PartitionState
-from limnad.timely.source import Answer, Cut, End, Idle, Reader, Rows, Source, TimedReader, TimedSource
+from limnad.timely.source import Answer, Cut, End, Idle, Reader, Rows, Source, SteadySource, TimedReader, TimedSource
 
 
 class SourceFailure(Exception):
@@ -38,6 +40,7 @@ class Partition:
         known: The newest epoch whose cut is in the log; None: the end is.
         held: An answer that may be taken when its cut is in the log, and that cut.
         durable: Whether it is.
+        lead: How far it is ahead of others, if it waits for them.
     """
 
     stage: Stage
@@ -50,6 +53,7 @@ class Partition:
     known: int | None = 0
     held: tuple[Answer, Cut] | None = None
     durable: bool = False
+    lead: Lead | None = None
 
     @property
     def key(self) -> PartitionKey:
@@ -97,7 +101,9 @@ class Inputs:
         worker: Which worker this is.
         workers: How many there are.
         sources: By input stage.
+        slowest: The earliest epoch of an input at which some partition may stand, whoever reads it; None: not known.
         cuts: All cuts of timed sources that are in their logs, each partition's in order; None: they have no logs.
+        ahead: How far partitions that wait for each other may be apart.
     """
 
     graph: LogicalGraph
@@ -105,7 +111,9 @@ class Inputs:
     worker: int
     workers: int
     sources: Mapping[str, Source]
+    slowest: Callable[[Stage], int | None]
     cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None
+    ahead: AheadLimits = USUAL_LIMITS
     _open: list[Partition] = field(default_factory=list)
     _ended: dict[PartitionKey, PartitionState] = field(default_factory=dict)
     _turn: int = 0
@@ -157,18 +165,30 @@ class Inputs:
         if state is not None and state.position is None:
             self._ended[stage.name, name] = state
             return
+        source = self.sources[stage.name]
         try:
-            reader = self.sources[stage.name].open(name, None if state is None else state.position)
+            reader = source.open(name, None if state is None else state.position)
         except Exception as error:
             raise SourceFailure(stage.name, name) from error
         epoch = earliest if state is None else state.epoch
-        self._open.append(Partition(stage, name, reader, epoch))
+        lead = Lead(self.ahead) if isinstance(source, SteadySource) and source.steady else None
+        self._open.append(Partition(stage, name, reader, epoch, lead=lead))
         self.scheduler.hold(stage, epoch)
 
     @property
     def readable(self) -> bool:
-        """Whether some partition is awake."""
-        return any(partition.awake for partition in self._open)
+        """Whether some partition may be asked."""
+        return any(self._may_be_asked(partition) for partition in self._open)
+
+    def _may_be_asked(self, partition: Partition) -> bool:
+        return partition.awake and not self._waits(partition)
+
+    def _waits(self, partition: Partition) -> bool:
+        """Whether it waits for another one of its source, which is far behind."""
+        if partition.lead is None or not partition.lead.may_be_far or partition.stage.name in self._draining:
+            return False
+        slowest = self.slowest(partition.stage)
+        return slowest is not None and partition.lead.is_far(slowest)
 
     @property
     def next_epoch(self) -> int:
@@ -192,7 +212,7 @@ class Inputs:
 
     def read(self) -> bool:
         """Asks one partition; True if it had something to say."""
-        awake = [partition for partition in self._open if partition.awake]
+        awake = [partition for partition in self._open if self._may_be_asked(partition)]
         if not awake:
             return False
         self._turn += 1
@@ -206,6 +226,8 @@ class Inputs:
             case Rows(epoch, batch):
                 self._advance(partition, epoch)
                 if batch is not None:
+                    if partition.lead is not None:
+                        partition.lead.read(epoch, size_bytes(batch))
                     self.scheduler.feed(partition.stage, batch, epoch)
             case Cut():
                 self._cuts.append((partition.key, answer))

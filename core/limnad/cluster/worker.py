@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from limnad.batch import size_bytes
+from limnad.cluster.alignment import USUAL_LIMITS, AheadLimits
 from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
 from limnad.cluster.effects import (
     COORDINATOR,
@@ -59,6 +60,7 @@ class Worker:
         scheduler_type: `Scheduler`, or a kind of it that watches what it runs.
         cuts: See `Inputs`.
         limits: How much state it may hold.
+        ahead: See `Inputs`.
 
     Attributes:
         state_bytes: About how much each stage that has state holds here, as `measure_state` has found.
@@ -80,6 +82,7 @@ class Worker:
         scheduler_type: Callable[..., Scheduler] = Scheduler,
         cuts: Mapping[PartitionKey, Sequence[Cut]] | None = None,
         limits: StateLimits = NO_LIMITS,
+        ahead: AheadLimits = USUAL_LIMITS,
     ) -> None:
         self.job = job
         self.graph = graph
@@ -92,7 +95,7 @@ class Worker:
         self.policy = FlushPolicy(accumulation)
         self._scheduler_type = scheduler_type
         self.scheduler = self._make_scheduler(clock_ns)
-        self.inputs = Inputs(graph, self.scheduler, index, workers, sources, cuts)
+        self.inputs = Inputs(graph, self.scheduler, index, workers, sources, self._slowest, cuts, ahead)
         peers = [peer for peer in range(workers) if peer != index]
         self.pressure = Backpressure(peers, budget_bytes)
         self.waiting_for_credit = False
@@ -314,6 +317,10 @@ class Worker:
         self._effects.extend(LogCut(key, cut) for key, cut in self.inputs.take_cuts())
         self._hand_out(self.scheduler.flush_full())
         return has_read
+
+    def _slowest(self, stage: Stage) -> int | None:
+        frontier = self.frontier_at(stage)
+        return frontier[0][0] if frontier else None
 
     def _flush_all(self) -> bool:
         parcels = self.scheduler.flush()

@@ -106,6 +106,11 @@ class LineFiles:
         """See `limnad.timely.source.TimedSource`."""
         return self.epochs.seconds > 0
 
+    @property
+    def steady(self) -> bool:
+        """See `limnad.timely.source.SteadySource`; with an epoch for each file, partitions have epochs of their own."""
+        return not self.follow and self.epochs.size_bytes > 0
+
     def stands_at(self, epoch: int) -> None:
         """Some partition is at that epoch: the clock counts from there on, for all of them."""
         self.zero_s = min(self.zero_s, self.epochs.clock() - epoch * self.epochs.seconds)

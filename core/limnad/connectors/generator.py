@@ -73,6 +73,11 @@ class Generator:
         """See `limnad.timely.source.Source`."""
         return f"{self.rows:,} generated rows"
 
+    @property
+    def steady(self) -> bool:
+        """See `limnad.timely.source.SteadySource`."""
+        return True
+
 
 class GeneratorReader:
     """Makes the rows of one partition."""

@@ -97,3 +97,12 @@ class TimedSource(Source, Protocol):
     @property
     def timed(self) -> bool:
         """Whether it has such epochs. Its readers are `TimedReader` then."""
+
+
+@runtime_checkable
+class SteadySource(Source, Protocol):
+    """A source whose partitions may wait for each other."""
+
+    @property
+    def steady(self) -> bool:
+        """Whether its partitions go through the same epochs, and none ever waits for somebody to bring rows."""

@@ -104,6 +104,7 @@ class Run:
             0,
             1,
             {STAGE: source},
+            lambda _: None,
             cuts_of(STAGE, enumerate(self.log)),
         )
         self.pending: list[tuple[PartitionKey, Cut]] = []
