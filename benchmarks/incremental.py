@@ -19,7 +19,7 @@ SCALE, EDGES_PER_NODE, CHANGES = 18, 16, 200
 NOTE = (
     "One edge of a graph (R-MAT) out of a live collection of connected components, and in again: the time until all "
     "labels are right, one worker in this process. Edges are taken at random among those that are no bridges; the "
-    "graph has {edges:,} edges between {nodes:,} nodes. "
+    "graph has {edges:,} edges between {nodes:,} nodes."
 )
 
 

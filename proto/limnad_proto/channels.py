@@ -7,6 +7,7 @@ import grpc.aio
 
 from limnad_proto.callers import Callers
 from limnad_proto.messages import WholeMessages
+from limnad_proto.pings import ping_options
 from limnad_proto.tls import Role, channel_credentials, own_tls, server_credentials
 
 _PROXY = os.environ.get("LIMNAD_LINK_PROXY", "")
@@ -21,13 +22,8 @@ CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.use_local_subchannel_pool", 1),
     # Two processes on one port would each get some of the calls.
     ("grpc.so_reuseport", 0),
-    # gRPC's own threads answer these pings, so a process that is busy, even holding the GIL, is not taken for dead; one
-    # that is stopped or cut off is, after twice this time.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
-    ("grpc.http2.ping_timeout_ms", 3000),
+    *ping_options(),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
 ]

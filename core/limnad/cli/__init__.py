@@ -12,11 +12,14 @@ def main() -> None:
     """The console script."""
     # gRPC's C core would print its own log lines between ours.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from limnad.cli.app import app
     from limnad.cli.report import report_error
+    from limnad.client.channels import channel_options
     from limnad.errors import LimnadError
 
     try:
+        channel_options()  # What is wrong with it is said here, before a process that is started stumbles over it.
+        from limnad.cli.app import app
+
         app()
     except LimnadError as error:
         sys.exit(report_error(error))

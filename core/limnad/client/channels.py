@@ -12,22 +12,30 @@ import grpc
 
 from limnad.errors import ClusterError
 from limnad_proto.loopback import is_loopback
+from limnad_proto.pings import ping_options
 from limnad_proto.rereading import Rereading
 from limnad_proto.tokens import Tokens, as_metadata, can_be_sent
 from limnad_proto.v1 import jobs_pb2_grpc
 
-_OPTIONS: list[tuple[str, int | str]] = [
-    # A leader that is stopped or cut off is noticed after twice this time, not when somebody gives up waiting.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
-    ("grpc.http2.ping_timeout_ms", 3000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
-    # A leader that was restarted is looked for again soon.
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
+
+def channel_options() -> list[tuple[str, int | str]]:
+    """What each channel to a leader is made with.
+
+    Raises:
+        ClusterError: A variable of the environment makes no sense.
+    """
+    try:
+        pings = ping_options()
+    except ValueError as error:
+        raise ClusterError(str(error)) from None
+    return [
+        *pings,
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.enable_http_proxy", 0),
+        # A leader that was restarted is looked for again soon.
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +113,11 @@ class Line:
 
     def _open(self, authorities: bytes | None) -> jobs_pb2_grpc.JobServiceStub:
         if not self._secure:
-            channel = grpc.insecure_channel(self._address, options=_OPTIONS)
+            channel = grpc.insecure_channel(self._address, options=channel_options())
         else:
             named = [("grpc.ssl_target_name_override", self._name)] if self._name else []
             credentials = grpc.ssl_channel_credentials(authorities)
-            channel = grpc.secure_channel(self._address, credentials, options=[*_OPTIONS, *named])
+            channel = grpc.secure_channel(self._address, credentials, options=[*channel_options(), *named])
         self._channels.append(channel)
         if (
             not self._has_token
