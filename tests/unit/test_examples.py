@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -200,6 +201,19 @@ def test_live_components() -> None:
             else:
                 labels[row["a"]] = row["label"]
         assert labels == least_labels(there)
+
+
+def test_scc() -> None:
+    found = outputs("scc.py", "epochs=8")["components"]
+    graph = nx.DiGraph()
+    sizes: Counter[tuple[int, int]] = Counter()
+    for epoch, changes in enumerate(load("scc").history(4, 8, 8, 2)):
+        for a, b, diff in changes:
+            (graph.add_edge if diff > 0 else graph.remove_edge)(a, b)
+        for row in found[epoch]:
+            sizes[row["label"], row["nodes"]] += row["diff"]
+        strong = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
+        assert +sizes == Counter({(min(part), len(part)): 1 for part in strong})
 
 
 def least_labels(links: set[tuple[int, int]]) -> dict[int, int]:
