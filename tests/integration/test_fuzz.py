@@ -241,6 +241,7 @@ def test_whatever_is_said_is_answered_by_a_status(target: Target, path: str) -> 
         resize(jobs_pb2.ResizeRequest(agents=2).SerializeToString(), metadata=metadata, timeout=PATIENCE_S)
     for line in lines:
         line.close()
+    assert grpc.StatusCode.UNKNOWN not in answered, "something raised what nobody had thought of"
     if not path.endswith(LASTING):
         assert grpc.StatusCode.DEADLINE_EXCEEDED not in answered, "somebody was left waiting"
 
