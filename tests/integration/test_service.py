@@ -40,6 +40,26 @@ ENDLESS = """
         numbers.group_by("key").agg(pl.len()).output("counts")
 """
 
+STUBBORN = """
+    import limnad
+
+    class Remembers(limnad.Vertex):
+        seen = 0
+
+        def on_recv(self, port, batch, time):
+            self.seen += len(batch)
+            self.send_by(0, [self.seen], time)
+
+        def checkpoint(self):
+            return self.seen
+
+        def restore(self, state):
+            self.seen = state
+
+    def job(flow):
+        flow.vertex(Remembers, flow.input("words"), name="odd").output("counts")
+"""
+
 
 def write(folder: Path, text: str, name: str = "job.py") -> str:
     file = folder / name
@@ -102,6 +122,23 @@ def test_what_may_be_done_with_a_job(tmp_path: Path) -> None:
         job.drain()
         assert job.wait().state == "finished"
         assert job.checkpoints()[0].epoch is None
+
+
+def test_a_job_whose_state_cannot_be_spread_keeps_its_width_and_goes_on(tmp_path: Path) -> None:
+    store = f"dir:{tmp_path / 'store'}"
+    with Agents(2, "--store", store, folder=tmp_path).start(0, 1) as agents, agents.client() as client:
+        agents.gathered()
+        job = client.submit(write(tmp_path, STUBBORN), workers=2, checkpointing=Checkpointing(every_s=0.2))
+        counts, words = job.outputs("counts"), job.input("words")
+        words.on_next(["a", "b"])
+        words.advance_to(1)
+        assert next(counts)[1:] == (0, [2])
+        with pytest.raises(JobError, match=r"stage 'odd' keeps state that is not by key.* give its vertex a rescale"):
+            job.rescale(1)
+        assert (job.status().state, job.status().width) == ("running", 2)
+        words.on_next(["c"])
+        words.advance_to(2)
+        assert next(counts)[1:] == (1, [3]), "it has what it had"
 
 
 def test_a_drained_job_gives_all_that_was_pushed(tmp_path: Path) -> None:

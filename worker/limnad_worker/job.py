@@ -38,6 +38,7 @@ from limnad_worker.past import Past
 from limnad_worker.pinning import Pins
 from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.tracing import JobTrace
+from limnad_worker.trial import Trial, or_back
 from limnad_worker.vault import Vault
 
 ENDED = (
@@ -101,6 +102,7 @@ class Job:
         self.recovering = False
         self.generation = 0
         self.watch = JobWatch(name, trace, vault.requests if vault is not None else None)
+        self.trial: Trial | None = None
         self._source = engines
         self.pins = Pins()
         self._vault = vault
@@ -239,7 +241,7 @@ class Job:
             if failure.fault is leader.Fault.CHECKPOINT:
                 assert self.past is not None
                 self.past.distrust()
-            verdict = self._supervisor.judge(failure, time.monotonic())
+            verdict = or_back(self, self._supervisor.judge(failure, time.monotonic()))
             if verdict is None:
                 self.view.last_fault = failure.summary
                 history.restarted(self.view, failure.summary)
@@ -398,6 +400,8 @@ class Job:
             case "status":
                 self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
+                if self.trial is not None:
+                    self.trial.works(worker)
                 await self.notify()
             case "output":
                 self.outputs.add(message.output)

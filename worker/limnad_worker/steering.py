@@ -7,25 +7,44 @@ from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.past import Past
 from limnad_worker.pinning import refuse_if_held
+from limnad_worker.trial import Trial
 from limnad_worker.vault import Vault
 
 
 async def rescale(job: Job, workers: int) -> int:
     """Has it go on with another number of workers from a new checkpoint; returns the generation.
 
+    Its state may turn out not to be spreadable over them: then it goes on from there with as many as before. What is
+    kept of the job has the new number only when it has proved good, so that another leader begins with the old one.
+
     Raises:
-        Refused: See `Job.checkpoint`; or a pin holds.
+        Refused: See `Job.checkpoint`; or a pin holds; or it went back.
     """
     if workers == job.workers:
-        return await _until_running(job)
+        return await _settled(job)
     refuse_if_held(job)
     await job.checkpoint()
     if workers != job.workers:  # Else somebody else has done it meanwhile.
         history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
+        job.trial = Trial(job.workers, workers)
         job.workers = workers
-        job.on_change()
         await job.restart()
-    return await _until_running(job)
+    generation = await _settled(job)
+    job.on_change()
+    return generation
+
+
+async def _settled(job: Job) -> int:
+    """Waits until it runs, and if another number of workers is tried, until that is over."""
+    trial = job.trial
+    if trial is not None:
+        async with job.changed:
+            await job.changed.wait_for(lambda: job.state.ended or trial.settled)
+        job.trial = None if job.trial is trial else job.trial
+    generation = await _until_running(job)
+    if trial is not None and trial.refusal:
+        raise Refused(trial.refusal)
+    return generation
 
 
 async def move(job: Job) -> None:
