@@ -14,6 +14,7 @@ import pytest
 
 from limnad_operator.reconcile import JobSeen
 from limnad_operator.reconcile.submitting import leader_name
+from limnad_operator.shell.views import worth_a_look
 from tests.helpers.kubernetes_world import BAD_IMAGE, NO_IMAGE, Gate, Keeper, Killed, Simulated, World
 
 STORE = {"secretRef": {"name": "redis", "key": "url"}}
@@ -381,6 +382,20 @@ def test_a_job_with_a_cluster_of_its_own() -> None:
     assert world.objects["LimnadCluster", "wc"]["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
     world.remove("LimnadJob", "wc")
     assert [key for key in world.objects if key[0] == "LimnadCluster"] == []
+
+
+def test_the_cluster_of_a_job_is_news_to_the_watch() -> None:
+    world = World()
+    world.make("LimnadJob", "wc", {"clusterTemplate": {"spec": {"image": "limnad:1"}}, "source": INLINE})
+    operator = Simulated(world)
+    for image in ("limnad:1", "limnad:2"):
+        own: dict[str, Any] = {"clusterTemplate": {"spec": {"image": image}}}
+        world.edit("LimnadJob", "wc", functools.partial(dict.update, **own))
+        operator.work(1)  # It makes the cluster, or changes it, and has not heard of it yet.
+        there = world.objects["LimnadCluster", "wc"]
+        assert there["spec"]["image"] == image
+        assert worth_a_look("LimnadCluster", operator.cache.get("LimnadCluster", "ns", "wc"), there)
+        operator.work(5)
 
 
 def test_what_a_job_lacks_is_said() -> None:

@@ -41,7 +41,7 @@ from limnad_operator.reconcile.telling import timestamp
 from limnad_operator.shell.calling import AsyncApi
 from limnad_operator.shell.leaders import Leaders, Refused, Unreachable
 from limnad_operator.shell.observing import Observer, Seen, shape_of
-from limnad_operator.shell.views import Cache, Key
+from limnad_operator.shell.views import KINDS, Cache, Key
 
 ROUNDS = 4
 """How often a look goes on from what its own actions gave, before others have their turn."""
@@ -147,7 +147,7 @@ class Actor:
             case Create():
                 return await self._create(action.manifest)
             case Replace():
-                return await self._write(action.manifest, lambda: self._api.replace(action.manifest))
+                return await self._write(action.manifest, lambda: self._api.replace(action.manifest), own=False)
             case Delete():
                 return await self._api.delete(
                     action.kind, metadata["namespace"], action.name, uid=action.uid, grace_s=action.grace_s
@@ -168,7 +168,7 @@ class Actor:
 
     async def _create(self, manifest: Object) -> None:
         try:
-            self._cache.put(manifest["kind"], await self._api.create(manifest))
+            self._learn(manifest["kind"], await self._api.create(manifest), own=False)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -187,7 +187,20 @@ class Actor:
                 f"there is a {manifest['kind']} {metadata['name']!r} already that is not this cluster's: rename one",
             )
 
-    async def _write(self, object_: Object, write: Callable[[], Any]) -> Object:
+    def _learn(self, kind: str, written: Object, *, own: bool) -> None:
+        """Knows what was written before the watch tells of it.
+
+        Not of the cluster of a job: that is news to the look at the cluster, and what is known is no news.
+
+        Args:
+            kind: Of the object.
+            written: As it is now.
+            own: Whether it is the one that is looked at.
+        """
+        if own or kind not in KINDS:
+            self._cache.put(kind, written)
+
+    async def _write(self, object_: Object, write: Callable[[], Any], *, own: bool = True) -> Object:
         self._check()
         try:
             written: Object = await write()
@@ -197,7 +210,7 @@ class Actor:
             if error.status == 404:
                 raise Conflict from None  # It is gone: the watch will tell.
             raise
-        self._cache.put(object_["kind"], written)
+        self._learn(object_["kind"], written, own=own)
         return written
 
     async def _issue_certificates(self, object_: Object) -> None:
