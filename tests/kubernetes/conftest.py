@@ -1,4 +1,6 @@
-"""The API server that the tests of this folder talk to: our own, or a real one: LIMNAD_KUBECONFIG names it.
+"""The API server that the tests of this folder talk to: our own, or a real one.
+
+LIMNAD_KUBECONFIG names one that runs; KUBEBUILDER_ASSETS the programs of one that is started for the tests.
 
 Not KUBECONFIG: nobody is to find the namespaces of these tests in the cluster that they happen to work with.
 """
@@ -14,6 +16,7 @@ import yaml
 from kubernetes import client, config
 
 from tests.helpers import helm
+from tests.helpers.envtest import real_api_server
 from tests.helpers.kube import until
 from tests.helpers.redis_server import find_redis_server
 from tests.helpers.whole_chart import CHART, VALUES
@@ -21,15 +24,21 @@ from tests.kubernetes.apiserver import ApiServer, Image
 from tests.kubernetes.apiserver.kubelet.cluster import obstacle
 
 REAL = os.environ.get("LIMNAD_KUBECONFIG", "")
+ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[ApiServer]:
     """Our own server: for what cannot be asked of a real one (faults, a log that forgets)."""
-    if REAL:
-        pytest.skip("needs a server of our own, and LIMNAD_KUBECONFIG names another")
+    if REAL or ASSETS:
+        pytest.skip("needs a server of our own, and LIMNAD_KUBECONFIG or KUBEBUILDER_ASSETS names another")
     nodes = () if obstacle() else ("n0", "n1", "n2")
-    with ApiServer(nodes=nodes, images={"shell": Image(), "redis.*": Image(entrypoint=("redis-server",))}) as server:
+    images = {
+        "shell": Image(),
+        "redis.*": Image(entrypoint=("redis-server",)),
+        "limnad-wrong": Image.of_this_checkout(LIMNAD_TESTS_WRONG="yes"),
+    }
+    with ApiServer(nodes=nodes, images=images) as server:
         yield server
 
 
@@ -42,12 +51,16 @@ def pods(own_server: ApiServer) -> ApiServer:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(request: pytest.FixtureRequest) -> Path:
+def kubeconfig(request: pytest.FixtureRequest) -> Iterator[Path]:
     """How to reach the server, whichever it is."""
     if REAL:
-        return Path(REAL)
-    server: ApiServer = request.getfixturevalue("own_server")
-    return server.kubeconfig
+        yield Path(REAL)
+    elif ASSETS:
+        with real_api_server(Path(ASSETS)) as started:
+            yield started
+    else:
+        server: ApiServer = request.getfixturevalue("own_server")
+        yield server.kubeconfig
 
 
 @pytest.fixture(scope="session")
