@@ -20,6 +20,10 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# churn: as many as LIMNAD_SEEDS says, of the tests on histories: script/churn.
+settings.register_profile(
+    "churn", max_examples=int(os.environ.get("LIMNAD_SEEDS", "1000")), deadline=None, print_blob=True
+)
 settings.register_profile("dev", max_examples=1_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 import polars as pl
@@ -365,28 +364,3 @@ def check(
     for name in names:
         for epoch, wanted in enumerate(expected(name, left, right, cases)):
             assert differences(outputs[name][epoch]) == wanted, f"{name}, epoch {epoch}"
-
-
-def random_history(random: Random, epochs: int, nodes: int = 5, changes: int = 5, start: int = 0) -> History:
-    """Insertions, deletions of what is there, rows that come and go within an epoch, epochs without rows.
-
-    With `start`, the first epoch inserts so many rows.
-    """
-    first = [(random.randrange(nodes), random.randrange(nodes), 1) for _ in range(start)]
-    state: Rows = Counter((a, b) for a, b, _ in first)
-    history: History = [first] if start else []
-    while len(history) < epochs:
-        epoch: Epoch = []
-        for _ in range(random.randrange(changes) if random.random() < 0.8 else 0):
-            there = sorted(row for row, times in state.items() if times > 0)
-            if there and random.random() < 0.5:
-                a, b = random.choice(there)
-                diff = -random.randint(1, state[a, b])
-            else:
-                a, b, diff = random.randrange(nodes), random.randrange(nodes), random.choice([1, 1, 1, 2])
-            state[a, b] += diff
-            epoch.append((a, b, diff))
-        if random.random() < 0.1:
-            epoch += [(0, 0, 1), (0, 0, -1)]
-        history.append(epoch)
-    return history

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
-
 import polars as pl
 import pytest
+from hypothesis import given
 
 import limnad
 from limnad.graph import incremental as graph
@@ -15,9 +13,8 @@ from limnad.testing import run
 from limnad.timely.graph import GraphError
 from limnad.timely.scheduler import VertexFailure
 from tests.helpers.changing_graphs import GRAPHS
-from tests.helpers.collections import History, check, frames, job, random_history
-
-SEEDS = int(os.environ.get("LIMNAD_SEEDS", "2"))
+from tests.helpers.collections import History, check, frames, job
+from tests.helpers.histories import SEEDS, WORKERS, examples, graphs
 
 
 def check_histories(name: str, left: History, right: History, workers: int, seed: int = 0) -> None:
@@ -26,15 +23,12 @@ def check_histories(name: str, left: History, right: History, workers: int, seed
     check(done.outputs, [name], left, right, GRAPHS)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.timeout(900)  # shrinking takes long
 @pytest.mark.parametrize("name", GRAPHS)
-def test_random_histories(name: str, workers: int) -> None:
-    for seed in range(SEEDS):
-        random = Random(1_000 * seed + workers)
-        epochs, nodes = random.randint(1, 8), random.choice([4, 7, 10])
-        left = random_history(random, epochs, nodes, changes=8, start=random.choice([0, nodes, 2 * nodes, 3 * nodes]))
-        right = random_history(random, epochs, nodes, start=random.randrange(3))
-        check_histories(name, left, right, workers, seed)
+@examples(in_ci=6)
+@given(sides=graphs(), workers=WORKERS, seed=SEEDS)
+def test_random_histories(name: str, sides: tuple[History, History], workers: int, seed: int) -> None:
+    check_histories(name, *sides, workers, seed)
 
 
 RING = [(1, 2, 1), (2, 3, 1), (3, 1, 1)]

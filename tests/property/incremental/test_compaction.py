@@ -6,6 +6,7 @@ from random import Random
 
 import polars as pl
 import pytest
+from hypothesis import given
 
 import limnad
 import limnad.incremental
@@ -13,7 +14,8 @@ from benchmarks.in_process import Live
 from limnad.incremental import from_stream, trace
 from limnad.incremental.trace import Trace
 from limnad.testing import run
-from tests.helpers.collections import SCHEMA, check, connected, frames, in_cycles, job, random_history, reach, shared
+from tests.helpers.collections import SCHEMA, History, check, connected, frames, in_cycles, job, reach, shared
+from tests.helpers.histories import SEEDS, examples, histories
 
 EPOCHS = int(os.environ.get("LIMNAD_CHURN_EPOCHS", "150"))
 
@@ -24,18 +26,13 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "GROWTH", 1_000_000)
 
 
-def history_of_cycles(seed: int) -> None:
-    random = Random(seed)
-    left = random_history(random, 5, nodes=6, changes=9)
+@pytest.mark.usefixtures("eager")
+@examples(in_ci=3)
+@given(left=histories(5, nodes=6, start=6, changes=8), seed=SEEDS)
+def test_nested_loops_are_right_when_everything_is_compacted_at_once(left: History, seed: int) -> None:
     fed = {"left": frames(left), "right": frames([[]] * 5)}
     done = run(job, fed, workers=1, seed=seed, check=False, names=["in cycles"])
     check(done.outputs, ["in cycles"], left, [[]] * 5)
-
-
-@pytest.mark.usefixtures("eager")
-def test_nested_loops_are_right_when_everything_is_compacted_at_once() -> None:
-    for seed in range(2):
-        history_of_cycles(seed)
 
 
 def held(live: Live) -> int:
