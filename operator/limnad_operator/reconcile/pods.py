@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from limnad_operator.manifests import TEMPLATE
+from limnad_operator.manifests import ISOLATED, TEMPLATE
 from limnad_operator.reconcile.plan import Object
 from limnad_operator.reconcile.telling import unix
 
@@ -47,6 +47,11 @@ def ready(pod: Object) -> bool:
 def lost(pod: Object, after_s: float, now_s: float) -> bool:
     """Whether it should have ended so long ago: its node does not say so."""
     return leaving(pod) and now_s >= unix(pod["metadata"]["deletionTimestamp"]) + after_s
+
+
+def isolated(pod: Object) -> bool:
+    """Whether it is cut off from all others."""
+    return ISOLATED in (pod["metadata"].get("labels") or {})
 
 
 def address(pod: Object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from limnad_operator.manifests import Shape, selector
+from limnad_operator.manifests import ISOLATED, Shape, selector
 from limnad_operator.manifests.pods import worker_template
 from limnad_operator.model import ClusterSpec, ClusterStatus, Step, StepKind, seconds
 from limnad_operator.reconcile import pods
@@ -108,6 +108,11 @@ class Situation:
             where = f" (its URL is in Secret {self.spec.store.secret_ref.name})" if self.spec.store is not None else ""
             return f"the leader does not lead yet: {self.leader.problem or 'it has no address'}{where}"
         if not self.agents_there:
+            for pod in self.seen.pods:
+                if pods.isolated(pod):
+                    return (
+                        f"pod {pods.name(pod)} is cut off by its label {ISOLATED}: remove it, and the pod joins again"
+                    )
             return f"{len(self.leader.agents)} of {self.status.replicas} agents have registered with the leader"
         return ""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from limnad_operator.manifests import Shape, children, issue
+from limnad_operator.manifests import ISOLATED, Shape, children, issue
 from limnad_operator.model import ClusterSpec
 from limnad_operator.reconcile import (
     AgentSeen,
@@ -169,6 +169,17 @@ def test_a_pod_on_a_node_that_is_gone_is_taken_for_gone_after_its_time() -> None
         lost["metadata"]["deletionTimestamp"] = timestamp(NOW_S - late_s)
         plan = reconcile_cluster(replace(seen, pods=(seen.pods[0], lost)))
         assert (Delete("Pod", "c-worker-1", "p1", grace_s=0) in plan.actions) == force
+
+
+def test_a_pod_that_is_cut_off_is_named() -> None:
+    seen = ready()
+    cut = copy.deepcopy(seen.pods[1])
+    cut["metadata"]["labels"][ISOLATED] = "drill"
+    assert condition(reconcile_cluster(replace(seen, pods=(seen.pods[0], cut))), "Ready")["status"] == "True"
+    alone = replace(seen.leader, agents=seen.leader.agents[:1])
+    said = condition(reconcile_cluster(replace(seen, pods=(seen.pods[0], cut), leader=alone)), "Ready")
+    assert (said["status"], said["reason"]) == ("False", "NotAllThere")
+    assert said["message"].startswith("pod c-worker-1 is cut off by its label limnad.io/isolated")
 
 
 NO_IMAGE = {"image": "x:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}
