@@ -10,10 +10,29 @@ CHART = Path(__file__).parents[2] / "helm" / "limnad"
 SOON = [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]
 """A pod's that leaves a node which is not heard of: of several, the shortest counts."""
 
+
+def _away_from(component: str, weight: int) -> dict[str, Any]:
+    chosen = {"matchLabels": {"app.kubernetes.io/component": component}}
+    return {
+        "weight": weight,
+        "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": chosen},
+    }
+
+
+APART = {
+    "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [_away_from("redis", 100), _away_from("worker", 50)]
+    }
+}
+"""A worker's that keeps away from Redis above all: whoever loses its node has not lost the store as well."""
+
 VALUES: dict[str, Any] = {
     "operator": {"replicas": 1},
     "cluster": {
-        "workers": {"replicas": 2, "template": {"terminationGracePeriodSeconds": 10, "tolerations": SOON}},
+        "workers": {
+            "replicas": 2,
+            "template": {"terminationGracePeriodSeconds": 10, "tolerations": SOON, "affinity": APART},
+        },
         "deadlines": {"lost": "2s"},
     },
     # Kinds of the Prometheus operator, which this server has not.
