@@ -7,13 +7,14 @@ Nothing of it is to be seen from the machine outside: who wants to reach a pod o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import itertools
 import os
 import secrets
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,7 +169,7 @@ class Forwards:
         self.permits: Permits = lambda client, target, port: True
         self._network = network
         self._servers: list[asyncio.Server] = []
-        self._streams: dict[asyncio.Task[Any], tuple[str, str, int]] = {}
+        self._streams: dict[asyncio.Task[Any], tuple[str, str, int] | None] = {}
 
     async def to_port(self, where: Where) -> tuple[str, int]:
         """A port of loopback."""
@@ -188,7 +189,7 @@ class Forwards:
     def end_what_is_not_permitted(self) -> None:
         """Ends connections that may not be any more."""
         for task, who in list(self._streams.items()):
-            if not self.permits(*who):
+            if who is not None and not self.permits(*who):
                 task.cancel()
 
     async def close(self) -> None:
@@ -198,32 +199,35 @@ class Forwards:
         for task in list(self._streams):
             task.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
+        await asyncio.sleep(0)  # What was closed above ends in the loop's next turn.
 
-    def _handler(self, where: Where) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            client = (writer.get_extra_info("peername") or [""])[0]
-            target = where()
-            if target is None or not self.permits(client, *target):
-                writer.close()
-                return
-            self._streams[task] = client, *target
-            task.add_done_callback(self._forget)
+    def _handler(self, where: Where) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.get_running_loop().create_task(self._forward(where(), reader, writer))
+            self._streams[task] = None
+            task.add_done_callback(lambda _: self._forget(task, writer))
+
+        return accept
+
+    async def _forward(
+        self, target: tuple[str, int] | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        client = (writer.get_extra_info("peername") or [""])[0]
+        if target is None or not self.permits(client, *target):
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[task] = client, *target
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # Whoever connected sees the end.
+            there, back = await self._network.connect(*target)
             try:
-                there, back = await self._network.connect(*target)
-                try:
-                    await asyncio.gather(_pump(reader, back), _pump(there, writer))
-                finally:
-                    back.close()
-            except (OSError, asyncio.CancelledError):
-                pass  # Nobody is there: whoever connected sees the end.
+                await asyncio.gather(_pump(reader, back), _pump(there, writer))
             finally:
-                writer.close()
+                back.close()
 
-        return handle
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any], writer: asyncio.StreamWriter) -> None:
+        """Also of one that was cancelled before it began."""
+        writer.close()
         del self._streams[task]
 
 
