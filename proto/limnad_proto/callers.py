@@ -57,9 +57,7 @@ class Callers(grpc.aio.ServerInterceptor):
 
 def checked_first(handler: Handler, check: Callable[[Context], Awaitable[None]]) -> Handler:
     """A handler that is called only after a check, which may abort the call."""
-    behaviours = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-    name = next(each for each in behaviours if getattr(handler, each) is not None)
-    behaviour = getattr(handler, name)
+    name, behaviour = behaviour_of(handler)
 
     async def answer(request: Any, context: Context) -> Any:
         await check(context)
@@ -72,3 +70,9 @@ def checked_first(handler: Handler, check: Callable[[Context], Awaitable[None]])
 
     chosen = answers if inspect.isasyncgenfunction(behaviour) else answer
     return handler._replace(**{name: chosen})  # type: ignore[attr-defined,no-any-return] # it is a named tuple
+
+
+def behaviour_of(handler: Handler) -> tuple[str, Callable[..., Any]]:
+    """What a handler calls, and the name of the field that it has for it."""
+    fields = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+    return next((field, getattr(handler, field)) for field in fields if getattr(handler, field) is not None)

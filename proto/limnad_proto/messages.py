@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from limnad_proto.callers import CALLERS
+from limnad_proto.callers import CALLERS, behaviour_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -58,9 +58,8 @@ async def first_message(requests: AsyncIterator[T], context: Context) -> T:
 
 def _checking(handler: Any, method: str) -> Any:
     """A handler that refuses; of a stream, what is no message ends it."""
-    behaviours = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-    name = next(each for each in behaviours if getattr(handler, each) is not None)
-    behaviour, parse = getattr(handler, name), _parser(handler.request_deserializer, method)
+    name, behaviour = behaviour_of(handler)
+    parse = _parser(handler.request_deserializer, method)
     streams = handler.request_streaming
 
     async def answer(request: Any, context: Context) -> Any:

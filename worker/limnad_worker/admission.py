@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
+from limnad_proto.callers import behaviour_of
 from limnad_proto.tokens import Tokens, bearer
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -123,10 +124,7 @@ class Admission(grpc.aio.ServerInterceptor):
         if not method.startswith(_JOBS):
             rule = Rule(seconds=None)
         call = _Call(self, rule, method, token, handler.request_deserializer)
-        kind = ("stream" if handler.request_streaming else "unary") + (
-            "_stream" if handler.response_streaming else "_unary"
-        )
-        behaviour = getattr(handler, kind)
+        kind, behaviour = behaviour_of(handler)
         # A service of gRPC's own may write its answers itself.
         limited = call.streaming(behaviour) if inspect.isasyncgenfunction(behaviour) else call.answering(behaviour)
         return handler._replace(request_deserializer=None, **{kind: limited})  # type: ignore[no-any-return] # a named tuple

@@ -306,11 +306,12 @@ class Worker:
 
     def _read(self) -> bool:
         held_bytes = self.scheduler.queued_bytes + self.scheduler.buffered_bytes
-        must_wait = self.inputs.readable and self.pressure.must_wait(held_bytes)
+        readable = self.inputs.readable
+        must_wait = readable and self.pressure.must_wait(held_bytes)
         if must_wait is not self.waiting_for_credit:
             self.waiting_for_credit = must_wait
             self.waited.turn(on=must_wait)
-        if self.waiting_for_credit or not self.inputs.readable:
+        if must_wait or not readable:
             return False
         self._hand_out(self.scheduler.flush(before_epoch=self.inputs.next_epoch))
         has_read = self.inputs.read()
