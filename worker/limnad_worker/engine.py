@@ -221,11 +221,12 @@ class Engine:
             self._drain(machine)
             busy = self._burst(machine)
             more = self._take(machine) or busy
-            delay.add(time.perf_counter_ns() - began_ns)
+            busy_ns = time.perf_counter_ns() - began_ns
+            delay.add(busy_ns)
             if self._spans is not None:
                 self._spans.look(machine, at_rest=not more)
             if more:
-                self._inbox.poll()
+                self._inbox.poll(busy_ns / 1e9)
                 continue
             if machine.finished and not told_finished:
                 told_finished = True

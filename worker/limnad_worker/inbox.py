@@ -10,18 +10,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import selectors
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 1 / 16
+"""For which part of the time in which the streams could not move they are given to go on with what they have begun."""
+
+
+class _Watched(selectors.DefaultSelector):
+    """Knows whether anything has happened.
+
+    Attributes:
+        moved: Whether the last look has found something.
+    """
+
+    moved = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(timeout)
+        self.moved = bool(found)
+        return found
+
 
 class Inbox:
     """A queue that is filled by the coroutines of its own loop, which run while somebody waits for it."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._watched = _Watched()
+        self._loop = asyncio.SelectorEventLoop(self._watched)
         self._news: deque[Any] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -43,10 +64,24 @@ class Inbox:
             self._loop.run_forever()
         return task.result()
 
-    def poll(self) -> None:
-        """Lets the streams move what can be moved now."""
-        self._loop.stop()
-        self._loop.run_forever()
+    def poll(self, busy_s: float = 0.0) -> None:
+        """Lets the streams move what can be moved now.
+
+        One message takes several turns of the loop, between which gRPC has something to do. If there were one turn for
+        each callback, a worker with long ones would read more slowly than its peers write, and fall behind for ever.
+
+        Args:
+            busy_s: For how long they could not move. As long as they do now, they may, but no longer than that.
+        """
+        began_s = moved_s = time.monotonic()
+        while True:
+            self._loop.stop()
+            self._loop.run_forever()
+            now_s = time.monotonic()
+            if self._watched.moved:
+                moved_s = now_s
+            if now_s - moved_s >= busy_s * PATIENCE or now_s - began_s >= busy_s:
+                return
 
     def take(self) -> Any | None:
         """The oldest item, None if there is none."""
