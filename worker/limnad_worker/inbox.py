@@ -19,7 +19,10 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 PATIENCE = 1 / 16
-"""For which part of the time in which the streams could not move they are given to go on with what they have begun."""
+"""For which part of the time in which the streams could not move they are waited for when they do not move now."""
+
+PATIENCE_S = 0.0002
+"""For how long at most: gRPC's own thread needs some tens of microseconds between two turns of a stream."""
 
 
 class _Watched(selectors.DefaultSelector):
@@ -73,6 +76,7 @@ class Inbox:
         Args:
             busy_s: For how long they could not move. As long as they do now, they may, but no longer than that.
         """
+        patience_s = min(busy_s * PATIENCE, PATIENCE_S)
         began_s = moved_s = time.monotonic()
         while True:
             self._loop.stop()
@@ -80,7 +84,7 @@ class Inbox:
             now_s = time.monotonic()
             if self._watched.moved:
                 moved_s = now_s
-            if now_s - moved_s >= busy_s * PATIENCE or now_s - began_s >= busy_s:
+            if now_s - moved_s >= patience_s or now_s - began_s >= busy_s:
                 return
 
     def take(self) -> Any | None:
