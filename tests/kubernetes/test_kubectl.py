@@ -65,7 +65,7 @@ def test_managers_own_what_they_apply(kubectl: Kubectl) -> None:
     told = kubectl(*apply, "--field-manager", "two", text=changed, wrong=True)
     assert 'conflict with "one": .spec.image' in told
     kubectl(*apply, "--field-manager", "two", "--force-conflicts", text=changed)
-    assert kubectl("get", "widget/w", "-o", "jsonpath={.spec.parts[*].name}") == "two one"
+    assert kubectl("get", "widget/w", "-o", "jsonpath={.spec.parts[*].name}") == "one two"
     # Who applies no more what nobody else owns takes it away.
     kubectl(
         *apply,

@@ -171,6 +171,34 @@ def test_dependents_go_with_their_owner(core: Any, namespace: str) -> None:
     assert gone == {("DELETED", "owner"), ("DELETED", "owned")}
 
 
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [
+        ({}, "evaluating rule: a mode of ours"),  # What is in it has a default, but that comes later.
+        ({"mode": "Theirs"}, "a mode of ours"),
+        ({"mode": 3}, "must be of type string"),
+        ({"mode": "Ours"}, None),
+    ],
+)
+def test_a_default_keeps_to_schema_and_rules_by_itself(api: Any, default: dict[str, Any], told: str | None) -> None:
+    rule = {"rule": "self.mode == 'Ours'", "message": "a mode of ours"}
+    mode = {"type": "string", "default": "Ours"}
+    part = {"type": "object", "properties": {"mode": mode}, "x-kubernetes-validations": [rule], "default": default}
+    schema = {"type": "object", "properties": {"part": part}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Gadget", "plural": "gadgets"}
+    spec = {"group": "tests.limnad.io", "scope": "Namespaced", "names": names, "versions": [version]}
+    extensions: Any = client.ApiextensionsV1Api(api)
+    body = {"metadata": {"name": "gadgets.tests.limnad.io"}, "spec": spec}
+    if told is None:
+        extensions.create_custom_resource_definition(body, dry_run="All")
+        return
+    with pytest.raises(client.ApiException) as error:
+        extensions.create_custom_resource_definition(body, dry_run="All")
+    assert error.value.status == 422
+    assert told in refusal(error)
+
+
 def test_strings_of_secrets_are_encoded(core: Any, namespace: str) -> None:
     core.create_namespaced_secret(namespace, {"metadata": {"name": "s"}, "stringData": {"url": "redis://"}})
     assert core.read_namespaced_secret("s", namespace).data == {"url": "cmVkaXM6Ly8="}

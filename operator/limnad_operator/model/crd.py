@@ -2,7 +2,8 @@
 
 A structural schema allows less than pydantic writes: no references, no titles, no alternatives. So references are put
 in their places, what may be left out is a field that is not required, and a part whose fields have defaults gets an
-empty default itself, because the API server fills in defaults only where there is something to fill.
+empty default itself, because the API server fills in defaults only where there is something to fill. Where a part has
+rules, its default says all, because the API server holds a default against them before it fills it.
 """
 
 from __future__ import annotations
@@ -220,7 +221,9 @@ def _with_default(schema: dict[str, Any], *, given: bool) -> dict[str, Any]:
     """Has a part with defaults of its own be there, unless it has to be given or may be missing."""
     inner = schema.get("properties", {})
     if not given and "required" not in schema and any("default" in each for each in inner.values()):
-        return {**schema, "default": schema.get("default", {})}
+        ruled = "x-kubernetes-validations" in schema
+        filled = {name: each["default"] for name, each in inner.items() if ruled and "default" in each}
+        return {**schema, "default": schema.get("default", filled)}
     return schema
 
 

@@ -161,8 +161,23 @@ def _merged_list(schema: Object, value: list[Any], patch: list[Any]) -> list[Any
     for each in patch:
         step = item_step(schema, each)
         merged[step] = merge(items, live[step], each) if step in live and list_type(schema) == "map" else copied(each)
-    # The order is the applied one; what others own stands behind it.
-    return [*merged.values(), *(each for step, each in live.items() if step not in merged)]
+    return _ordered(live, merged)
+
+
+def _ordered(live: dict[Any, Any], merged: dict[Any, Any]) -> list[Any]:
+    """What is applied in its order; what others own where it stands, between those that it stood between."""
+    found: list[Any] = []
+    rest = list(merged)
+    shared = [step for step in merged if step in live]
+    for step, item in live.items():
+        if step not in merged:
+            found.append(item)
+        elif shared and step == shared[0]:
+            shared.pop(0)
+            end = rest.index(step) + 1
+            found += [merged[each] for each in rest[:end]]
+            del rest[:end]
+    return found + [merged[each] for each in rest]
 
 
 def _remove(schema: Object, item: Object, fields: Iterable[Path], others: Iterable[Fields]) -> None:

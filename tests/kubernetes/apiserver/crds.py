@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.kubernetes.apiserver import rules
+from tests.kubernetes.apiserver import rules, validation
 from tests.kubernetes.apiserver.api import Api
 from tests.kubernetes.apiserver.errors import Cause, invalid
 from tests.kubernetes.apiserver.objects import Object, copied, dig, name_of, set_condition
@@ -48,6 +48,7 @@ def _wrong(item: Object) -> Iterator[Cause]:
             continue
         yield from _not_structural(schema, path)
         yield from rules.compile_errors(schema, path)
+        yield from _wrong_defaults(schema, path)
 
 
 def _not_structural(schema: Any, path: str) -> Iterator[Cause]:
@@ -70,6 +71,19 @@ def _not_structural(schema: Any, path: str) -> Iterator[Cause]:
     for name in ("items", "additionalProperties"):
         if isinstance(schema.get(name), dict):
             yield from _not_structural(schema[name], f"{path}.{name}")
+
+
+def _wrong_defaults(schema: Any, path: str) -> Iterator[Cause]:
+    """A default is what the schema and its rules allow, before the defaults in it are filled in."""
+    default = schema.get("default", rules.MISSING)
+    if default is not rules.MISSING:
+        yield from validation.validate(schema, default, f"{path}.default")
+        yield from rules.broken_rules(schema, default, path=f"{path}.default")
+    for name, inner in (schema.get("properties") or {}).items():
+        yield from _wrong_defaults(inner, f"{path}.properties[{name}]")
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from _wrong_defaults(schema[name], f"{path}.{name}")
 
 
 def kinds_of(item: Object) -> Iterator[Resource]:

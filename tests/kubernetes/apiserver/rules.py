@@ -82,7 +82,7 @@ def _judge(schema: Object, rule: Object, value: Any, old: Any, path: str) -> Ite
             return
         told = _message(rule, variables)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        told = f"rule evaluation error: {error}"
+        told = f"{error} evaluating rule: {rule.get('message') or rule['rule']}"
     yield Cause(where or "<root>", f"{shown}: {told}", rule.get("reason", "FieldValueInvalid"))
 
 
