@@ -1,7 +1,7 @@
 """A real API server without nodes, of the programs in the folder that KUBEBUILDER_ASSETS names, as envtest runs them.
 
-They are etcd and kube-apiserver; `setup-envtest use -p env` fetches them and names the folder. No controllers run:
-nobody collects garbage.
+They are etcd and kube-apiserver; `setup-envtest use -p env` fetches them and names the folder. With a
+kube-controller-manager beside them there are controllers too: without one, nobody collects garbage.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+CONTROLLERS = "kube-controller-manager"
+"""The program that may be missing."""
+
 TRIES = 120
 """A quarter of a second apart, until it must be ready."""
 
 
 @contextmanager
 def real_api_server(assets: Path) -> Iterator[Path]:
-    """Starts both, and ends them.
+    """Starts them, and ends them.
 
     Args:
-        assets: The folder of the two programs.
+        assets: The folder of the programs.
 
     Yields:
         The kubeconfig of somebody who may do everything.
@@ -40,7 +43,7 @@ def real_api_server(assets: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="limnad-envtest-")))
-        store, peers, port = _free_ports(3)
+        store, peers, port, other = _free_ports(4)
         token = secrets.token_urlsafe()
         authority = _files(folder, token)
         etcd = {
@@ -62,14 +65,34 @@ def real_api_server(assets: Path) -> Iterator[Path]:
             "service-account-key-file": folder / "accounts.key",
             "service-account-signing-key-file": folder / "accounts.key",
             "service-cluster-ip-range": "10.0.0.0/24",
-            "disable-admission-plugins": "ServiceAccount",
+            # Accounts of pods are made by controllers.
+            "disable-admission-plugins": "" if has_controllers(assets) else "ServiceAccount",
             "authorization-mode": "RBAC",
         }
         for program, flags in (("etcd", etcd), ("kube-apiserver", server)):
             stack.enter_context(_running(assets / program, flags, folder / f"{program}.log"))
         url = f"https://127.0.0.1:{port}"
         _await_ready(url, token, authority)
-        yield _kubeconfig(folder, url, token, authority)
+        kubeconfig = _kubeconfig(folder, url, token, authority)
+        if has_controllers(assets):
+            controllers = {
+                "kubeconfig": kubeconfig,
+                "authentication-kubeconfig": kubeconfig,
+                "authorization-kubeconfig": kubeconfig,
+                "bind-address": "127.0.0.1",
+                "secure-port": other,
+                "cert-dir": folder,
+                "leader-elect": "false",
+                "root-ca-file": authority,
+                "service-account-private-key-file": folder / "accounts.key",
+            }
+            stack.enter_context(_running(assets / CONTROLLERS, controllers, folder / f"{CONTROLLERS}.log"))
+        yield kubeconfig
+
+
+def has_controllers(assets: Path) -> bool:
+    """Whether what is started from there collects garbage, and makes pods of sets."""
+    return (assets / CONTROLLERS).exists()
 
 
 @contextmanager

@@ -34,7 +34,10 @@ def until(
         items = list(list_objects(*where, **selectors).items)
         if good(items):
             return items
-    left = [(item.metadata.name, getattr(item.status, "phase", "")) for item in list_objects(*where, **selectors).items]
+    left = [
+        (item.metadata.name, getattr(getattr(item, "status", None), "phase", ""))
+        for item in list_objects(*where, **selectors).items
+    ]
     raise AssertionError(f"after {within_s} s there is still {left}")
 
 

@@ -16,7 +16,7 @@ import yaml
 from kubernetes import client, config
 
 from tests.helpers import helm
-from tests.helpers.envtest import real_api_server
+from tests.helpers.envtest import has_controllers, real_api_server
 from tests.helpers.kube import until
 from tests.helpers.redis_server import find_redis_server
 from tests.helpers.whole_chart import CHART, VALUES
@@ -61,6 +61,13 @@ def kubeconfig(request: pytest.FixtureRequest) -> Iterator[Path]:
     else:
         server: ApiServer = request.getfixturevalue("own_server")
         yield server.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def collected() -> None:
+    """Whether dependents go with their owner there: a real API server alone does not see to it."""
+    if ASSETS and not REAL and not has_controllers(Path(ASSETS)):
+        pytest.skip("nobody collects garbage: put kube-controller-manager into KUBEBUILDER_ASSETS too")
 
 
 @pytest.fixture(scope="session")

@@ -154,6 +154,7 @@ def test_a_delete_can_be_meant_for_one_object_only(core: Any, namespace: str) ->
     assert error.value.status == 409
 
 
+@pytest.mark.usefixtures("collected")
 def test_dependents_go_with_their_owner(core: Any, namespace: str) -> None:
     owner = core.create_namespaced_config_map(namespace, settings("owner"))
     owned = settings("owned")

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client
 
 from limnad_operator.model import GROUP, VERSION
 from tests.helpers.kube import until
+from tests.helpers.operator_process import OperatorProcess
 from tests.helpers.our_kinds import our_kinds
 from tests.kubernetes.apiserver import ApiServer, Fault
 
 SPEC = {"image": "limnad:missing", "workers": {"replicas": 1}}
-
-
-class Process:
-    """An operator of a namespace."""
-
-    def __init__(self, server: ApiServer, namespace: str, name: str) -> None:
-        flags = ["--kubeconfig", str(server.kubeconfig), "--namespaces", namespace, "--lease-namespace", namespace]
-        flags += ["--identity", name, "--listen", "127.0.0.1:0", "--watch", "5"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "limnad_operator", *flags], stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        self.address = json.loads(self._process.stdout.readline())["address"]
-
-    def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
-
-    def end(self, number: int) -> None:
-        self._process.send_signal(number)
-        self._process.wait(timeout=30)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +51,17 @@ def faulty(server: ApiServer, fault: Fault) -> Iterator[None]:
         server.clear_faults()
 
 
-def test_one_of_two_acts_and_the_other_follows(own_server: ApiServer, custom: Any, core: Any, namespace: str) -> None:
-    with Process(own_server, namespace, "one") as one:
+def test_one_of_two_acts_and_the_other_follows(kubeconfig: Path, custom: Any, core: Any, namespace: str) -> None:
+    with OperatorProcess(kubeconfig, namespace, "one") as one:
         make(custom, namespace, "first")
         until_made(core, namespace, "first")
         assert one.metric("limnad_operator_leading") == 1
-        with Process(own_server, namespace, "other") as other:
+        with OperatorProcess(kubeconfig, namespace, "other") as other:
             one.end(signal.SIGTERM)  # It gives the Lease back.
             make(custom, namespace, "second")
             until_made(core, namespace, "second")
             assert other.metric("limnad_operator_leading") == 1
-            with Process(own_server, namespace, "third"):
+            with OperatorProcess(kubeconfig, namespace, "third"):
                 other.end(signal.SIGKILL)  # It does not.
                 make(custom, namespace, "third")
                 until_made(core, namespace, "third")
@@ -101,7 +70,7 @@ def test_one_of_two_acts_and_the_other_follows(own_server: ApiServer, custom: An
 def test_watches_that_hang_or_are_too_old_are_begun_anew(
     own_server: ApiServer, custom: Any, core: Any, namespace: str
 ) -> None:
-    with Process(own_server, namespace, "one"):
+    with OperatorProcess(own_server.kubeconfig, namespace, "one"):
         make(custom, namespace, "a")
         until_made(core, namespace, "a")
         own_server.forget()
@@ -116,7 +85,7 @@ def test_watches_that_hang_or_are_too_old_are_begun_anew(
 
 def test_errors_of_the_server_are_got_over(own_server: ApiServer, custom: Any, core: Any, namespace: str) -> None:
     fault = Fault(verb="create|update", resource="services|configmaps|leases", code=500, times=4)
-    with faulty(own_server, fault), Process(own_server, namespace, "one"):
+    with faulty(own_server, fault), OperatorProcess(own_server.kubeconfig, namespace, "one"):
         make(custom, namespace, "a")
         until_made(core, namespace, "a")
 
@@ -126,7 +95,7 @@ def test_a_right_that_is_missing_is_said_in_the_status(
 ) -> None:
     with faulty(own_server, Fault(verb="create", resource="statefulsets", code=403)):
         make(custom, namespace, "a")
-        with Process(own_server, namespace, "one"):
+        with OperatorProcess(own_server.kubeconfig, namespace, "one"):
             where = (GROUP, VERSION, namespace, "limnadclusters")
             until(core.list_namespaced_event, namespace, good=lambda items: "Degraded" in {e.reason for e in items})
             (found,) = custom.list_namespaced_custom_object(*where)["items"]

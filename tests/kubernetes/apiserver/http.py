@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import random
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -278,6 +279,12 @@ class Handler:
         if target.subresource == "eviction":
             eviction.evict(self._api, target.namespace, target.name, body or {})
             return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+        if target.subresource == "token":  # All may do everything here, so one token is as good as another.
+            self._api.get(target.resource, target.namespace, target.name)
+            asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}}
+            expires = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            status = {"token": next(iter(self._tokens), ""), "expirationTimestamp": expires}
+            return _json({**asked, "spec": (body or {}).get("spec") or {}, "status": status}, 201)
         raise unknown_path()
 
     async def _delete(self, request: web.Request, target: paths.Target) -> web.Response:
