@@ -34,7 +34,14 @@ async def _run(settings: Settings) -> int:
     identity = settings.identity or own_name()
     lease = Lease(identity, settings.lease, settings.lease_namespace or own_namespace())
     namespaces = settings.namespaces or (own_namespace(),)
-    operator = Operator(api, namespaces, lease, resync_s=settings.resync, by_service=settings.reach == "service")
+    operator = Operator(
+        api,
+        namespaces,
+        lease,
+        deployment=settings.lease_owner,
+        resync_s=settings.resync,
+        by_service=settings.reach == "service",
+    )
     host, _, port = settings.listen.rpartition(":")
     try:
         runner = await serve(operator, host.strip("[]"), int(port))

@@ -33,11 +33,13 @@ class Lease:
         identity: Its name.
         name: The Lease's.
         namespace: Where that is.
+        owner: The owner reference of what it goes with, once that is known.
     """
 
     identity: str
     name: str
     namespace: str
+    owner: Object | None = None
     _seen: str = ""
     _seen_s: float = 0.0
     _renewed_s: float | None = None
@@ -82,10 +84,13 @@ class Lease:
         before: dict[str, Any] = there.get("spec") or {}
         now = timestamp(wall_s).replace("Z", ".000000Z")
         taken = before.get("holderIdentity") != self.identity
+        metadata = {**(there.get("metadata") or {}), "name": self.name, "namespace": self.namespace}
+        if self.owner is not None:
+            metadata["ownerReferences"] = [self.owner]
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {**(there.get("metadata") or {}), "name": self.name, "namespace": self.namespace},
+            "metadata": metadata,
             "spec": {
                 "holderIdentity": self.identity,
                 "leaseDurationSeconds": int(DURATION_S),

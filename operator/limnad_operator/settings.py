@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     lease: str = Field("limnad-operator", min_length=1, description="The Lease by which one of several replicas acts.")
     lease_namespace: str = Field("", description="Where that is; by default where it runs.")
+    lease_owner: str = Field("", description="The Deployment that runs it: when that is deleted, the Lease goes too.")
     identity: str = Field("", description="By which it holds the Lease; by default POD_NAME.")
     listen: str = Field("0.0.0.0:8080", description="HOST:PORT of /metrics, /healthz and /readyz.")
     resync: float = Field(600.0, ge=1, description="Seconds from one list of everything to the next.")

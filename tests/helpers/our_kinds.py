@@ -38,6 +38,13 @@ def our_kinds(api: Any) -> Iterator[None]:
             _remove(api, extensions, spec)
 
 
+def remove_kinds(api: Any) -> None:
+    """Deletes all that the chart brings, with all their objects."""
+    extensions: Any = client.ApiextensionsV1Api(api)
+    for path in sorted(CRDS.iterdir()):
+        _remove(api, extensions, yaml.safe_load(path.read_text())["spec"])
+
+
 def _remove(api: Any, extensions: Any, spec: dict[str, Any]) -> None:
     """Deletes a kind, and waits until it can be made again."""
     custom: Any = client.CustomObjectsApi(api)

@@ -1,4 +1,4 @@
-"""The chart as a whole, with values under which it runs on the tests' API server."""
+"""The chart as a whole, with values under which it runs on the tests' API server, or on a cluster with nodes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ APART = {
 }
 """A worker's that keeps away from Redis above all: whoever loses its node has not lost the store as well."""
 
+SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+"""What a worker asks for, so that one node has room for some."""
+
 VALUES: dict[str, Any] = {
     "operator": {"replicas": 1},
     "cluster": {
@@ -38,3 +41,20 @@ VALUES: dict[str, Any] = {
     # Kinds of the Prometheus operator, which this server has not.
     "monitoring": {"podMonitor": {"enabled": False}, "rules": {"enabled": False}},
 }
+
+
+def values_of(image: str, redis: str = "") -> dict[str, Any]:
+    """Under which it runs on a cluster with nodes.
+
+    Args:
+        image: Limnad's, which nodes have or can pull: ``registry/limnad:0.1.0``.
+        redis: Another one of Redis than the chart's.
+    """
+    cluster = {**VALUES["cluster"], "workers": {**VALUES["cluster"]["workers"], "resources": SMALL}}
+    values = {**VALUES, "cluster": cluster, "image": _image(image)}
+    return {**values, "redis": {"image": _image(redis)}} if redis else values
+
+
+def _image(name: str) -> dict[str, Any]:
+    repository, _, tag = name.rpartition(":")
+    return {"repository": repository, "tag": tag}

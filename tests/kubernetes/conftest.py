@@ -1,6 +1,7 @@
 """The API server that the tests of this folder talk to: our own, or a real one.
 
-LIMNAD_KUBECONFIG names one that runs; KUBEBUILDER_ASSETS the programs of one that is started for the tests.
+LIMNAD_KUBECONFIG names one that runs; KUBEBUILDER_ASSETS the programs of one that is started for the tests. Where the
+nodes of the former have an image of Limnad, LIMNAD_IMAGE is its name, and LIMNAD_REDIS_IMAGE that of a Redis.
 
 Not KUBECONFIG: nobody is to find the namespaces of these tests in the cluster that they happen to work with.
 """
@@ -18,8 +19,9 @@ from kubernetes import client, config
 from tests.helpers import helm
 from tests.helpers.envtest import has_controllers, real_api_server
 from tests.helpers.kube import until
+from tests.helpers.our_kinds import remove_kinds
 from tests.helpers.redis_server import find_redis_server
-from tests.helpers.whole_chart import CHART, VALUES
+from tests.helpers.whole_chart import CHART, VALUES, values_of
 from tests.kubernetes.apiserver import ApiServer, Image
 from tests.kubernetes.apiserver.kubelet.cluster import obstacle
 
@@ -108,13 +110,21 @@ def widgets(api: Any) -> Iterator[Any]:
     extensions.delete_custom_resource_definition(definition["metadata"]["name"])
 
 
-@pytest.fixture
-def release(pods: ApiServer, api: Any, namespace: str) -> Iterator[helm.Helm]:
-    """The whole chart, installed as `limnad`."""
+@pytest.fixture(scope="session")
+def values(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Under which the whole chart runs: as processes of this machine, or where a cluster's nodes have our image."""
+    if REAL and (image := os.environ.get("LIMNAD_IMAGE")):
+        return values_of(image, os.environ.get("LIMNAD_REDIS_IMAGE", ""))
+    request.getfixturevalue("pods")
     find_redis_server()
-    with helm.Helm(pods.kubeconfig, namespace) as found:
-        found.install(CHART, "limnad", VALUES)
+    return VALUES
+
+
+@pytest.fixture
+def release(values: dict[str, Any], kubeconfig: Path, api: Any, core: Any, namespace: str) -> Iterator[helm.Helm]:
+    """The whole chart, installed as `limnad`; a real server refuses pods there that ask for more than they need."""
+    core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    with helm.Helm(kubeconfig, namespace) as found:
+        found.install(CHART, "limnad", values)
         yield found
-    extensions = client.ApiextensionsV1Api(api)
-    for path in sorted((CHART / "crds").iterdir()):  # Helm leaves them, and other tests bring their own.
-        extensions.delete_custom_resource_definition(yaml.safe_load(path.read_text())["metadata"]["name"])
+    remove_kinds(api)  # Helm leaves them, and other tests bring their own.

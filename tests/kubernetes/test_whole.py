@@ -11,7 +11,7 @@ from kubernetes import client
 
 from tests.helpers import helm
 from tests.helpers.kube import until, until_custom
-from tests.helpers.whole_chart import CHART, VALUES
+from tests.helpers.whole_chart import CHART
 
 WITHIN_S = 150
 """For each step, on a machine that does much besides; most take some seconds."""
@@ -38,7 +38,9 @@ spec:
 
 
 @pytest.mark.slow
-def test_from_an_empty_namespace_and_back(release: helm.Helm, api: Any, core: Any, namespace: str) -> None:
+def test_from_an_empty_namespace_and_back(
+    release: helm.Helm, values: dict[str, Any], api: Any, core: Any, namespace: str
+) -> None:
     custom = client.CustomObjectsApi(api)
     where = ("limnad.io", "v1alpha1", namespace)
 
@@ -68,7 +70,7 @@ def test_from_an_empty_namespace_and_back(release: helm.Helm, api: Any, core: An
     await_status("limnadclusters", "limnad", is_running(3))
     await_status("limnadjobs", "numbers", lambda job: (job.get("phase"), job.get("width")) == ("Running", 3))
 
-    release.upgrade(CHART, "limnad", {**VALUES, "operator": {"replicas": 2}})
+    release.upgrade(CHART, "limnad", {**values, "operator": {"replicas": 2}})
     found: Any = custom.get_namespaced_custom_object(*where, "limnadclusters", "limnad")
     assert found["spec"]["workers"]["replicas"] == 3, "an upgrade leaves the scale as it is"
 
@@ -76,5 +78,6 @@ def test_from_an_empty_namespace_and_back(release: helm.Helm, api: Any, core: An
     until(core.list_namespaced_pod, namespace, good=lambda items: not items, within_s=WITHIN_S)
     assert core.list_namespaced_service(namespace).items == []
     assert core.list_namespaced_secret(namespace).items == []
+    until(client.CoordinationV1Api(api).list_namespaced_lease, namespace, good=lambda items: not items)
     claims = [each.metadata.name for each in core.list_namespaced_persistent_volume_claim(namespace).items]
     assert claims == ["data-limnad-redis-0"], "state is retained, as the values say"

@@ -40,17 +40,26 @@ class Operator:
         api: The API server.
         namespaces: Where it works.
         lease: Which says whether it may act.
+        deployment: What runs it, if anything does: the lease is to go with it.
         resync_s: How often everything is listed and looked at anew.
         by_service: See `Observer`.
     """
 
     def __init__(
-        self, api: Api, namespaces: Sequence[str], lease: Lease, *, resync_s: float, by_service: bool = False
+        self,
+        api: Api,
+        namespaces: Sequence[str],
+        lease: Lease,
+        *,
+        deployment: str = "",
+        resync_s: float,
+        by_service: bool = False,
     ) -> None:
         self._api = api
         self._calls = ThreadedApi(api)
         self._namespaces = namespaces
         self._lease = lease
+        self._deployment = deployment
         self._resync_s = resync_s
         self._cache = Cache()
         self._queue: Queue[Key] = Queue()
@@ -106,6 +115,8 @@ class Operator:
 
     async def _renew(self) -> None:
         lease = self._lease
+        if self._deployment and lease.owner is None:
+            lease.owner = await self._own_deployment()
         there = await self._calls.get("Lease", lease.namespace, lease.name)
         began_s = time.monotonic()
         wanted = lease.wanted(there, began_s, time.time())
@@ -119,6 +130,15 @@ class Operator:
                 raise
             return  # Another one was faster.
         lease.written(began_s)
+
+    async def _own_deployment(self) -> Object | None:
+        """As an owner reference; None: it cannot be had now, and the lease is no worse without."""
+        with contextlib.suppress(ApiError):
+            found = await self._calls.get("Deployment", self._lease.namespace, self._deployment)
+            if found is not None:
+                named = {"name": found["metadata"]["name"], "uid": found["metadata"]["uid"]}
+                return {"apiVersion": "apps/v1", "kind": "Deployment", **named}
+        return None
 
     async def _give_back(self) -> None:
         if not self._leads():

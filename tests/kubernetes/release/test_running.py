@@ -11,19 +11,17 @@ from kubernetes import client
 from tests.helpers.charts import CHART
 from tests.helpers.helm import Helm
 from tests.helpers.kube import until, until_custom
-from tests.helpers.redis_server import find_redis_server
 
 WITHIN_S = 200
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.usefixtures("pods")
-def test_a_release_runs_counts_words_and_leaves_nothing(kubeconfig: Path, namespace: str, api: Any, core: Any) -> None:
-    find_redis_server()
-    values = {"cluster": {"workers": {"replicas": 2}}, "store": {"onDeletion": "Delete"}}
+def test_a_release_runs_counts_words_and_leaves_nothing(
+    values: dict[str, Any], kubeconfig: Path, namespace: str, api: Any, core: Any
+) -> None:
     with Helm(kubeconfig, namespace) as releases:
-        releases.install(CHART, "limnad", values)
+        releases.install(CHART, "limnad", {**values, "store": {"onDeletion": "Delete"}})
         until_custom(
             client.CustomObjectsApi(api),
             "limnad.io",

@@ -108,6 +108,16 @@ def test_of_two_that_write_at_once_one_gets_a_conflict() -> None:
     assert not server.step(other, 1.0, stale=before)
 
 
+def test_a_lease_goes_with_its_owner_as_soon_as_that_is_known() -> None:
+    server, one = Server(), Lease("one", "l", "ns")
+    server.step(one, 0.0)
+    assert server.there is not None
+    assert "ownerReferences" not in server.there["metadata"]
+    one.owner = {"kind": "Deployment", "uid": "u"}
+    server.step(one, 3.0)
+    assert server.there["metadata"]["ownerReferences"] == [one.owner]
+
+
 def test_a_lease_that_is_given_back_is_taken_at_once() -> None:
     server, one, other = Server(), Lease("one", "l", "ns"), Lease("other", "l", "ns")
     server.step(one, 0.0)
