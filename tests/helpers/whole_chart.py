@@ -51,7 +51,8 @@ def values_of(image: str, redis: str = "") -> dict[str, Any]:
         redis: Another one of Redis than the chart's.
     """
     cluster = {**VALUES["cluster"], "workers": {**VALUES["cluster"]["workers"], "resources": SMALL}}
-    values = {**VALUES, "cluster": cluster, "image": _image(image)}
+    operator = {**VALUES["operator"], "image": _image(image)}
+    values = {**VALUES, "cluster": cluster, "operator": operator, "image": _image(image)}
     return {**values, "redis": {"image": _image(redis)}} if redis else values
 
 

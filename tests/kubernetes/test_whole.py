@@ -70,7 +70,7 @@ def test_from_an_empty_namespace_and_back(
     await_status("limnadclusters", "limnad", is_running(3))
     await_status("limnadjobs", "numbers", lambda job: (job.get("phase"), job.get("width")) == ("Running", 3))
 
-    release.upgrade(CHART, "limnad", {**values, "operator": {"replicas": 2}})
+    release.upgrade(CHART, "limnad", {**values, "operator": {**values["operator"], "replicas": 2}})
     found: Any = custom.get_namespaced_custom_object(*where, "limnadclusters", "limnad")
     assert found["spec"]["workers"]["replicas"] == 3, "an upgrade leaves the scale as it is"
 

@@ -50,6 +50,7 @@ tls, token_file = os.environ.get("LIMNAD_TLS_CA"), os.environ.get("LIMNAD_TOKEN_
 with limnad.Client(
     os.environ["LIMNAD_CLUSTER"], tls=tls, token_file=token_file, insecure=tls is None, patience_s=3600
 ) as client:
+    client.cluster(wait_s=600)  # Some network plugins let a new pod in only when they have heard of it.
     for name, epoch, rows in client.job(sys.argv[1]).outputs("{OUTPUT}", from_epochs={{"{OUTPUT}": 0}}):
         print(json_line(name, epoch, rows), flush=True)
 """

@@ -31,25 +31,36 @@ class Reading:
 
     Attributes:
         last: The last epoch that was read; -1: none.
+        said: The last line that was no epoch: an error of the reader's, or of the node that has no log of it yet.
     """
 
     last: int = -1
+    said: str = ""
     _reference: Reference = field(default_factory=Reference)
     _epochs: dict[int, list[Any]] = field(default_factory=dict)
     _repeated: int = 0
     _next: int = -1
 
-    def saw(self, line: bytes) -> None:
-        """A line of the reader's. The first one begins: what was before it is not kept any more."""
-        told = json.loads(line)
+    def saw(self, line: bytes) -> bool:
+        """A line of the reader's. The first epoch begins: what was before it is not kept any more.
+
+        Returns:
+            Whether it was an epoch.
+        """
+        try:
+            told = json.loads(line)
+        except ValueError:
+            self.said = line.decode(errors="replace").strip() or self.said
+            return False
         epoch = int(told["epoch"])
         if self._next < 0:
             self._next = epoch
         if epoch in self._epochs or epoch < self._next:
             self._repeated += 1
-            return
+            return True
         self._epochs[epoch] = told["rows"]
         self.last = max(self.last, epoch)
+        return True
 
     def take(self) -> Compared:
         """Compares what has come since the last time: all epochs up to the last one have to be there."""

@@ -96,7 +96,10 @@ class Watching:
             )
         reader = self._objects["Pod"].get(self._job, {})
         if reader.get("status", {}).get("phase") in {"Failed", "Succeeded"}:
-            raise ClusterError(f"the pod that reads the job has ended: kubectl logs -n {self._namespace} {self._job}")
+            said = f" It said: {self._reading.said}" if self._reading.said else ""
+            raise ClusterError(
+                f"the pod that reads the job has ended: kubectl logs -n {self._namespace} {self._job}.{said}"
+            )
 
     # -- threads -------------------------------------------------------------------------------------------------------
 
@@ -128,8 +131,8 @@ class Watching:
                     if number < known:
                         continue
                     with self._news:
-                        known = number + 1
-                        self._reading.saw(line)
+                        if self._reading.saw(line):
+                            known = number + 1
                         self._news.notify_all()
             except ApiError:
                 pass

@@ -43,6 +43,14 @@ def test_it_may_begin_later(lines: list[bytes]) -> None:
     assert read(lines[3:]).take() == Compared(39, 0, 0)
 
 
+def test_what_is_no_epoch_is_kept_for_the_error(lines: list[bytes]) -> None:
+    reading = Reading()
+    assert not reading.saw(b"failed to try resolving symlinks in path: no such file or directory\n")
+    assert reading.saw(lines[0])
+    assert (reading.take(), reading.last) == (Compared(13, 0, 0), 0)
+    assert reading.said.startswith("failed to try"), "as a kubelet answers that has no log of a pod yet"
+
+
 def test_an_epoch_that_is_left_out_is_lost_also_between_two_stretches(lines: list[bytes]) -> None:
     assert read([*lines[:2], *lines[3:]]).take().lost == 13
     reading = read(lines[:2])
