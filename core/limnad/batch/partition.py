@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from limnad.batch.taking import rows_at, rows_where
+
 __all__ = [
     "KEY_GROUPS",
     "MAX_KEY_GROUPS",
@@ -34,7 +36,7 @@ Destinations: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _BORDER_WORKERS = 8
 _FILTER_WORKERS = 4
-_FILTER_ROWS = 100_000
+_FILTER_ROWS = 20_000
 _HALF = np.uint64(32)
 
 
@@ -145,10 +147,9 @@ def split_frame(frame: pl.DataFrame, destinations: Destinations, workers: int) -
     Law: the parts' rows are the frame's rows. A part may be the frame itself, or a slice that keeps all parts' memory
     alive.
 
-    Measured in one thread, with 2 and 5 columns: from 100,000 rows on a filter per worker is up to twice as fast for 2
-    workers and even at 4; else sorting the row numbers (8 and 16 bits are sorted by counting), gathering once and
-    slicing is faster, 40 times for 1,000 rows and 64 workers. `partition_by` and a sort within Polars were never
-    fastest.
+    Measured in one thread, with 2 and 5 columns: from 20,000 rows on a filter per worker is faster for 2 to 4 workers,
+    ten times and more for 100,000 rows and 2 workers; else sorting the row numbers (8 and 16 bits are sorted by
+    counting), gathering once and slicing is. `partition_by` and a sort within Polars were never fastest.
 
     >>> frame = pl.DataFrame({"a": [1, 2, 3]})
     >>> [None if part is None else part.rows() for part in split_frame(frame, np.array([2, 0, 2], np.uint8), 3)]
@@ -164,7 +165,7 @@ def split_frame(frame: pl.DataFrame, destinations: Destinations, workers: int) -
     if whole is not None:
         return [frame if worker == whole and len(frame) else None for worker in range(workers)]
     order = np.argsort(destinations, kind="stable").astype(np.uint32)
-    gathered = frame[pl.Series(order)]
+    gathered = rows_at(frame, order)
     parts: list[pl.DataFrame | None] = []
     start = 0
     for count in counts:
@@ -180,7 +181,7 @@ def _filtered(frame: pl.DataFrame, destinations: Destinations, workers: int) -> 
         mask = destinations == worker
         count = int(np.count_nonzero(mask))
         found += count
-        parts.append(frame if count == len(frame) else frame.filter(pl.Series(mask)) if count else None)
+        parts.append(frame if count == len(frame) else rows_where(frame, mask) if count else None)
     if found < len(frame):
         raise ValueError(f"destination {destinations.max()} is not one of {workers} workers")
     return parts

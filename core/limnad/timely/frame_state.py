@@ -3,7 +3,8 @@
 The rows lie in *blocks*, one for each range of key groups, and above them in a few *runs*, newest last:
 
     runs      hides these keys below, and has these rows       a change makes a run, two of like size become one
-    blocks    the rows of a range of key groups                what runs have gathered is folded in now and then
+    folding   what runs had gathered when it was enough        each change folds some more of it in
+    blocks    the rows of a range of key groups
 
 A block or run never changes: a change makes new ones. So a checkpoint takes references, whatever the state's size; and
 what it stores are the blocks and runs that were made since the last one, whose size is proportional to what has
@@ -23,14 +24,18 @@ import polars as pl
 from limnad.batch import KEY_GROUPS, SortedRows, groups_of, key_group
 from limnad.timely.state import Capture, Piece, Share, State, StateError
 
-ROWS_PER_BLOCK = 1 << 15
-"""About a megabyte: a good size for one value of a store, and little to write again for one change."""
+ROWS_PER_BLOCK = 1 << 18
+"""Some megabytes: a look-up of many keys goes through all blocks, so that few are better, and folding in one of them
+takes 20 ms or so."""
 
 UNFOLDED_ROWS = 1 << 12
 """Runs up to this size are not worth to be folded in."""
 
 UNFOLDED_SHARE = 8
 """Runs are folded in when they have more than this part of the blocks' rows: a row is copied some eight times then."""
+
+FOLDED_PER_CHANGED = UNFOLDED_SHARE + 2
+"""So many rows of blocks are made anew for each one that is changed: all blocks, until there is as much to fold again."""
 
 GROWTH = 4
 """A run is at least so many times as large as the next newer one: a look-up goes through few of them."""
@@ -124,6 +129,9 @@ class FrameState(State):
         self._migrate = migrate
         self._blocks: dict[Groups, _Block] = {}
         self._runs: list[_Run] = []
+        self._folding: _Run | None = None
+        self._to_fold: list[Groups] = []  # Of the blocks that it has yet to change, the last one first.
+        self._may_fold_rows = 0
         self._block_groups = KEY_GROUPS
         self._block_rows = 0
         self._made = 0
@@ -143,7 +151,7 @@ class FrameState(State):
         """
         asked = self._keys(keys)
         found = []
-        for run in reversed(self._runs):
+        for run in reversed(self._layers()):
             found.append(run.rows.of_keys(asked).frame)
             asked = asked.without(run.hidden)
         for groups in self._touched(asked):
@@ -174,7 +182,7 @@ class FrameState(State):
 
     def to_frame(self) -> pl.DataFrame:
         """All rows, in no particular order."""
-        run = reduce(self._joined, self._runs, _Run(0, self._nothing.keys(), self._nothing))
+        run = reduce(self._joined, self._layers(), _Run(0, self._nothing.keys(), self._nothing))
         below = [block.rows.without(run.hidden.groups(*block.groups)) for block in self._blocks.values()]
         return pl.concat([run.rows.frame, *(rows.frame for rows in below)])
 
@@ -204,25 +212,38 @@ class FrameState(State):
         self._runs.append(_Run(self._number(), hidden, rows))
         while len(self._runs) > 1 and len(self._runs[-2]) < GROWTH * len(self._runs[-1]):
             self._runs.append(self._joined(self._runs.pop(-2), self._runs.pop()))
-        if sum(map(len, self._runs)) > max(UNFOLDED_ROWS, self._block_rows // UNFOLDED_SHARE):
-            self._fold()
+        if self._folding is None and sum(map(len, self._runs)) > max(UNFOLDED_ROWS, self._block_rows // UNFOLDED_SHARE):
+            self._begin_folding()
+        self._fold(FOLDED_PER_CHANGED * (len(hidden) + len(rows)))
+
+    def _layers(self) -> list[_Run]:
+        """All that lies above the blocks, newest last."""
+        return self._runs if self._folding is None else [self._folding, *self._runs]
 
     def _joined(self, older: _Run, newer: _Run) -> _Run:
         hidden = older.hidden.without(newer.hidden).with_rows(newer.hidden)
         return _Run(self._number(), hidden, older.rows.without(newer.hidden).with_rows(newer.rows))
 
-    def _fold(self) -> None:
-        """Makes new blocks of those that the runs change."""
-        if not self._runs:
-            return
-        run = reduce(self._joined, self._runs)
-        self._runs = []
+    def _begin_folding(self) -> None:
+        self._folding = run = reduce(self._joined, self._runs)
+        self._runs, self._may_fold_rows = [], 0
         self._split_blocks(self._block_rows + len(run.rows))
-        for groups in self._touched(run.hidden, run.rows):
+        self._to_fold = self._touched(run.hidden, run.rows)[::-1]
+
+    def _fold(self, rows: int) -> None:
+        """Makes new blocks of some that the folding run changes: of as many rows more than the calls before."""
+        self._may_fold_rows += rows
+        while self._folding is not None and self._may_fold_rows > 0:
+            run, groups = self._folding, self._to_fold.pop()
             block = self._blocks.get(groups)
             before = block.rows if block is not None else self._nothing
-            hidden, rows = run.hidden.groups(*groups), run.rows.groups(*groups)
-            self._set_block(groups, before.without(hidden).with_rows(rows))
+            hidden, new = run.hidden.groups(*groups), run.rows.groups(*groups)
+            self._set_block(groups, before.without(hidden).with_rows(new))
+            self._may_fold_rows -= len(before) + len(hidden) + len(new)
+            self._folding = self._part(run, groups[1], KEY_GROUPS) if self._to_fold else None
+
+    def _part(self, run: _Run, first: int, stop: int) -> _Run:
+        return _Run(self._number(), run.hidden.groups(first, stop), run.rows.groups(first, stop))
 
     def _touched(self, *changes: SortedRows) -> list[Groups]:
         """The key groups of the blocks that these rows and keys are of."""
@@ -257,7 +278,7 @@ class FrameState(State):
     def size_bytes(self) -> int:
         """See `State.size_bytes`."""
         held = [block.rows for block in self._blocks.values()]
-        for run in self._runs:
+        for run in self._layers():
             held += [run.hidden, run.rows]
         return sum(rows.size_bytes() for rows in held)
 
@@ -265,7 +286,7 @@ class FrameState(State):
 
     def capture(self) -> Capture:
         """See `State.capture`."""
-        return _FrameCapture((*self._blocks.values(), *self._runs), self._durable)
+        return _FrameCapture((*self._blocks.values(), *self._layers()), self._durable)
 
     def committed(self, capture: Any) -> None:
         """See `State.committed`."""

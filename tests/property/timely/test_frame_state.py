@@ -47,7 +47,7 @@ class SpreadState(RuleBasedStateMachine):
         super().__init__()
         self._small = ExitStack()
         # So that what happens to millions of rows happens to these.
-        for name, value in {"ROWS_PER_BLOCK": 2, "UNFOLDED_ROWS": 6}.items():
+        for name, value in {"ROWS_PER_BLOCK": 2, "UNFOLDED_ROWS": 6, "FOLDED_PER_CHANGED": 1}.items():
             self._small.enter_context(mock.patch.object(frame_state, name, value))
         self.chunks: dict[str, bytes] = {}
         self.model: dict[Any, Counter[int]] = {}
