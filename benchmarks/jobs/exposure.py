@@ -1,4 +1,7 @@
-"""k-exposure (examples/k_exposure.py), with the moments at which each epoch's posts were made and answered."""
+"""k-exposure (examples/k_exposure.py), with the moments at which each epoch's posts were due and answered.
+
+Due, not made: an engine that is busy makes posts late, and people would not wait for it.
+"""
 
 import time
 from importlib.util import module_from_spec, spec_from_file_location
@@ -32,13 +35,17 @@ def job(
     follow: int = 10,
     rows_per_s: float = 0,
 ) -> None:
-    """As the example's, but what comes out is when: for each epoch ``made_s`` and ``answered_s``."""
+    """As the example's, but what comes out is when: for each epoch ``due_s`` and ``answered_s``."""
     shown = example()
     make = shown.some_posts(users, tags)
+    began_s: list[float] = []
 
     def stamped(rng: np.random.Generator, start: int, count: int) -> pl.DataFrame:
         posts: pl.DataFrame = make(rng, start, count)
-        return posts.with_columns(pl.lit(time.time()).alias("made_s"))
+        if count and not began_s:
+            began_s.append(time.time())
+        due_s = began_s[0] + start / rows_per_s if began_s and rows_per_s else time.time()
+        return posts.with_columns(pl.lit(due_s).alias("due_s"))
 
     made = flow.generate(
         stamped, name="posts", rows=posts, epochs=epochs, partitions=1, seed=1, rows_per_s=rows_per_s or None
@@ -46,7 +53,7 @@ def job(
     follows = flow.generate(shown.some_follows(users), name="follows", rows=users * follow, partitions=2, seed=2)
     uses = shown.first_uses(made, follows)
     answered = uses.count("uses").with_columns(pl.lit("").alias("one"))
-    stamps = made.group_by(pl.lit("").alias("one")).agg(pl.col("made_s").max())
+    stamps = made.group_by(pl.lit("").alias("one")).agg(pl.col("due_s").min())
     told = answered.join(stamps, on="one").drop("one")
     told.to_worker(0).map_batches(lambda frame: frame.with_columns(pl.lit(time.time()).alias("answered_s"))).output(
         "told"
