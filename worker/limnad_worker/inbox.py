@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import selectors
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 PATIENCE = 1 / 16
-"""For which part of the time in which the streams could not move they are waited for when they do not move now."""
+"""For which part of the time in which the streams could not move they are waited for when they pause."""
 
 PATIENCE_S = 0.0002
 """For how long at most: gRPC's own thread needs some tens of microseconds between two turns of a stream."""
@@ -77,7 +78,7 @@ class Inbox:
             busy_s: For how long they could not move. As long as they do now, they may, but no longer than that.
         """
         patience_s = min(busy_s * PATIENCE, PATIENCE_S)
-        began_s = moved_s = time.monotonic()
+        began_s, moved_s = time.monotonic(), -math.inf
         while True:
             self._loop.stop()
             self._loop.run_forever()
