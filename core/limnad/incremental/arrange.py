@@ -2,8 +2,8 @@
 
 The stage that arranges puts what it receives into its trace and sends it on to each join, as differences like any
 others. A join must match each pair of rows once. So what it reads is what it *has been told* of the collection: the
-trace, less what is on its way to it and will be matched when it arrives. That is a matter of a sum, whatever the order
-in which batches come: the arranging stage notes down with each join what it sends, and the join takes off what comes.
+trace, less what is on its way to it and will be matched when it arrives. The arranging stage notes down with each join
+what it sends, and the join crosses off what comes, in whatever order.
 """
 
 from __future__ import annotations
@@ -85,8 +85,6 @@ class SharedJoin(Vertex):
         self._right_key = tuple(keys[1])
         self._added = [place for place in range(len(layouts[1].names)) if place not in keys[1]]
         self._name = arranged
-        self._restored = False
-        self._rows_coming = 0
 
     def on_start(self) -> None:
         """See `Vertex.on_start`."""
@@ -94,12 +92,10 @@ class SharedJoin(Vertex):
         assert isinstance(arranged, Arrange)
         self._arranged = arranged
         arranged.read_by(self)
-        self._restored = len(self._coming) > 0
 
     def sent(self, deltas: Deltas, hashes: Hashes) -> None:
         """These changes of the arranged collection are in its trace, and on their way to this vertex."""
         self._coming.add(deltas, hashes)
-        self._rows_coming += len(deltas)
 
     def on_recv(self, port: int, batch: pl.DataFrame, time: Timestamp) -> None:
         """See `Vertex.on_recv`."""
@@ -128,21 +124,23 @@ class SharedJoin(Vertex):
         deltas = self._layouts[1].read(batch)
         keys = deltas.pick(self._right_key)
         hashes = hash_columns(keys, len(deltas))
-        self._arrived(deltas, hashes)
+        self._arrived(deltas)
         found = self._left.find(hashes, keys)
         self._send(found.deltas, deltas.take(found.queries), time, 1)
 
-    def _arrived(self, deltas: Deltas, hashes: Hashes) -> None:
-        self._rows_coming -= len(deltas)
-        if not self._restored and not self._rows_coming:
-            self._coming.keep(np.empty(0, np.int64))
-            return
+    def _arrived(self, deltas: Deltas) -> None:
+        """Crosses them off one by one: what comes may add up to nothing while all of it is still on its way."""
         coming, _ = self._coming.all()
-        whole = concat_deltas([coming, Deltas(deltas.columns, deltas.times, -deltas.diffs)]).consolidated()
         self._coming.keep(np.empty(0, np.int64))
-        self._coming.add(whole, hash_columns(whole.pick(self._right_key), len(whole)))
-        if not len(whole):
-            self._restored, self._rows_coming = False, 0
+        if len(coming) == len(deltas):
+            return
+        one = np.ones(len(coming) + len(deltas), np.int64)
+        one[len(coming) :] = -1
+        both = concat_deltas([coming, deltas])
+        counted = Deltas((*both.columns, both.diffs), both.times, one).consolidated()
+        left = counted.take(np.repeat(np.arange(len(counted)), counted.diffs))
+        left = Deltas(left.columns[:-1], left.times, np.asarray(left.columns[-1]))
+        self._coming.add(left, hash_columns(left.pick(self._right_key), len(left)))
 
     def _match(self, deltas: Deltas, found: Found, time: Timestamp, sign: int) -> None:
         self._send(deltas.take(found.queries), found.deltas, time, sign)

@@ -22,3 +22,13 @@ def test_histories(names: list[str], sides: tuple[History, History], workers: in
     fed = {"left": frames(left), "right": frames(right)}
     done = run(job, fed, workers=workers, seed=seed, check=False, names=names)
     check(done.outputs, names, left, right)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_changes_on_their_way_to_an_arrangement_may_add_up_to_nothing(seed: int) -> None:
+    """All of them were taken for arrived, those that followed were matched twice, and the loop went on for ever."""
+    left: History = [[(1, 1, 1)], [(1, 2, 1), (1, 1, 1), (1, 1, -1), (1, 1, -1)], [], []]
+    right: History = [[], [(1, 2, 1)], [], []]
+    fed = {"left": frames(left), "right": frames(right)}
+    names = ["reach by an arrangement"]
+    check(run(job, fed, workers=3, seed=seed, check=False, names=names).outputs, names, left, right)
