@@ -195,7 +195,7 @@ class Forwards:
     async def close(self) -> None:
         """Ends all."""
         for server in self._servers:
-            server.close()
+            await stop_listening(server)
         for task in list(self._streams):
             task.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
@@ -229,6 +229,16 @@ class Forwards:
         """Also of one that was cancelled before it began."""
         writer.close()
         del self._streams[task]
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Closes a server. What it has just accepted is handled still: asyncio would leave it open for good."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    try:
+        await asyncio.sleep(0)
+    finally:
+        server.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

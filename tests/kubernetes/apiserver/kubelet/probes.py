@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.kubernetes.apiserver.kubelet.network import Forwards, Network
+from tests.kubernetes.apiserver.kubelet.network import Forwards, Network, stop_listening
 from tests.kubernetes.apiserver.kubelet.process import Process
 from tests.kubernetes.apiserver.objects import Object
 
@@ -89,7 +89,7 @@ async def _grpc(forwards: Forwards, target: Target, spec: Object, timeout_s: flo
         await server.start_serving()
         return await asyncio.to_thread(_ask, path, spec.get("service") or "", timeout_s)
     finally:
-        server.close()
+        await stop_listening(server)
 
 
 def _ask(path: Path, service: str, timeout_s: float) -> str:
