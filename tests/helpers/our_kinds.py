@@ -19,30 +19,39 @@ CRDS = Path(__file__).parents[2] / "helm" / "limnad" / "crds"
 def our_kinds(api: Any) -> Iterator[None]:
     """Makes them, and deletes those that were not there before, with all their objects."""
     extensions: Any = client.ApiextensionsV1Api(api)
-    there = {each.metadata.name for each in extensions.list_custom_resource_definition().items}
-    made = []
-    for path in sorted(CRDS.iterdir()):
-        definition = yaml.safe_load(path.read_text())
-        if definition["metadata"]["name"] not in there:
-            extensions.create_custom_resource_definition(definition)
-            until(
-                extensions.list_custom_resource_definition,
-                field_selector=f"metadata.name={definition['metadata']['name']}",
-                good=lambda items: any(each.type == "Established" for each in items[0].status.conditions or []),
-            )
-            made.append(definition["spec"])
+    with new_kinds_removed(api):
+        there = _there(extensions)
+        for definition in _definitions():
+            if definition["metadata"]["name"] not in there:
+                extensions.create_custom_resource_definition(definition)
+                until(
+                    extensions.list_custom_resource_definition,
+                    field_selector=f"metadata.name={definition['metadata']['name']}",
+                    good=lambda items: any(each.type == "Established" for each in items[0].status.conditions or []),
+                )
+        yield
+
+
+@contextmanager
+def new_kinds_removed(api: Any) -> Iterator[None]:
+    """In the end deletes those that were not there before, with all their objects: Helm leaves them."""
+    extensions: Any = client.ApiextensionsV1Api(api)
+    before = _there(extensions)
     try:
         yield
     finally:
-        for spec in made:
-            _remove(api, extensions, spec)
+        new = _there(extensions) - before
+        for definition in _definitions():
+            if definition["metadata"]["name"] in new:
+                _remove(api, extensions, definition["spec"])
 
 
-def remove_kinds(api: Any) -> None:
-    """Deletes all that the chart brings, with all their objects."""
-    extensions: Any = client.ApiextensionsV1Api(api)
-    for path in sorted(CRDS.iterdir()):
-        _remove(api, extensions, yaml.safe_load(path.read_text())["spec"])
+def _definitions() -> list[dict[str, Any]]:
+    return [yaml.safe_load(path.read_text()) for path in sorted(CRDS.iterdir())]
+
+
+def _there(extensions: Any) -> set[str]:
+    return {each.metadata.name for each in extensions.list_custom_resource_definition().items}
 
 
 def _remove(api: Any, extensions: Any, spec: dict[str, Any]) -> None:

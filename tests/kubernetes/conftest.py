@@ -19,7 +19,7 @@ from kubernetes import client, config
 from tests.helpers import helm
 from tests.helpers.envtest import has_controllers, real_api_server
 from tests.helpers.kube import until
-from tests.helpers.our_kinds import remove_kinds
+from tests.helpers.our_kinds import new_kinds_removed
 from tests.helpers.redis_server import find_redis_server
 from tests.helpers.whole_chart import CHART, VALUES, values_of
 from tests.kubernetes.apiserver import ApiServer, Image
@@ -124,7 +124,6 @@ def values(request: pytest.FixtureRequest) -> dict[str, Any]:
 def release(values: dict[str, Any], kubeconfig: Path, api: Any, core: Any, namespace: str) -> Iterator[helm.Helm]:
     """The whole chart, installed as `limnad`; a real server refuses pods there that ask for more than they need."""
     core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    with helm.Helm(kubeconfig, namespace) as found:
+    with new_kinds_removed(api), helm.Helm(kubeconfig, namespace) as found:
         found.install(CHART, "limnad", values)
         yield found
-    remove_kinds(api)  # Helm leaves them, and other tests bring their own.
