@@ -24,6 +24,9 @@ Hashes: TypeAlias = npt.NDArray[np.uint64]
 _NUMBERS: Final = frozenset(
     {pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64}
 )
+FEW: Final = 32
+"""So many rows Python looks through in the time of a few of NumPy's calls, which is what a change consists of."""
+
 NO_HASH: Final = 0x51ED_270B_9F6E_21C7
 """The hash of a row without columns."""
 
@@ -124,8 +127,23 @@ def _words(column: Column) -> Hashes:
     return words
 
 
+def same_rows(columns: Columns, length: int) -> tuple[Indexes, Indexes]:
+    """Which rows are the same; see `groups`."""
+    # Floats are left out, because Python's dict does not know that NaN is NaN.
+    if length > FEW or not all(isinstance(column, np.ndarray) and column.dtype.kind in "iu" for column in columns):
+        return groups(identities(columns, length), columns)
+    found: dict[tuple[int, ...], list[int]] = {}
+    for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        found.setdefault(row, []).append(place)
+    if len(found) == length:
+        return np.arange(length), np.arange(length)
+    order = [place for places in found.values() for place in places]
+    lengths = np.array([len(places) for places in found.values()])
+    return np.array(order), np.cumsum(lengths) - lengths
+
+
 def groups(hashes: Hashes, columns: Columns) -> tuple[Indexes, Indexes]:
-    """Which rows are the same.
+    """Which rows are the same, by their hashes.
 
     Args:
         hashes: Equal for equal rows.

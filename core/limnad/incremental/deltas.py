@@ -19,9 +19,8 @@ from limnad.incremental.columns import (
     Indexes,
     concat,
     from_series,
-    groups,
-    identities,
     is_plain,
+    same_rows,
     size_bytes,
     take,
     to_series,
@@ -82,7 +81,7 @@ class Deltas:
         if len(self) <= 1:
             return self if len(self) == 0 or self.diffs[0] else self.take(np.empty(0, np.int64))
         whole = (*self.columns, *self.times)
-        order, starts = groups(identities(whole, len(self)), whole)
+        order, starts = same_rows(whole, len(self))
         if len(starts) == len(order):
             return self if self.diffs.all() else self.take(np.flatnonzero(self.diffs))
         sums = np.add.reduceat(self.diffs[order], starts)

@@ -25,7 +25,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from limnad.incremental.columns import Columns, Hashes, Indexes, groups, hash_columns, identities, ranges
+from limnad.incremental.columns import Columns, Hashes, Indexes, groups, hash_columns, ranges, same_rows
 from limnad.incremental.deltas import Deltas, Layout, concat_deltas
 from limnad.incremental.pending import Pending, Requests, by_message, ready
 from limnad.incremental.times import Times, before, distinct, product_antichain
@@ -273,9 +273,12 @@ class _Pairs:
 
 def _until(pairs: _Pairs, found: Found) -> tuple[Indexes, Deltas]:
     """What each pair's key has had until its time: each row once with its multiplicity, by pair."""
-    order = np.argsort(found.queries, kind="stable")
-    pair, at = _cross(pairs.key, found.queries[order], len(pairs.keys.hashes))
-    rows = order[at]
+    if len(pairs) == 1:
+        pair, rows = found.queries, np.arange(len(found.queries))
+    else:
+        order = np.argsort(found.queries, kind="stable")
+        pair, at = _cross(pairs.key, found.queries[order], len(pairs.keys.hashes))
+        rows = order[at]
     if len(pairs) > len(pairs.keys.hashes) or len(pairs.times) > 1 or found.deltas.times.shape[1]:
         seen = before(found.deltas.times[:, rows], pairs.times[:, pair])
         if not seen.all():
@@ -330,5 +333,5 @@ def _missing(key: Indexes, times: Times, known: Indexes, at: Times) -> tuple[Ind
 
 def _first_of_each(columns: Columns, length: int) -> Indexes:
     """One place of each of the different rows."""
-    order, starts = groups(identities(columns, length), columns)
+    order, starts = same_rows(columns, length)
     return order[starts]

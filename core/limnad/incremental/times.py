@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from limnad.incremental.columns import FEW
 from limnad.timely.timestamp import Timestamp
 
 Times: TypeAlias = npt.NDArray[np.int64]
@@ -76,13 +77,16 @@ def to_times(times: Sequence[Timestamp]) -> Times:
 
 def distinct(times: Times) -> tuple[list[Timestamp], npt.NDArray[np.int64]]:
     """The different times, ascending, and for each column which of them it is."""
-    if times.shape[1] == 1:
-        return [tuple(times[:, 0].tolist())], np.zeros(1, np.int64)
+    if times.shape[1] <= FEW:
+        whole = list(zip(*times.tolist(), strict=True))
+        found = sorted(set(whole))
+        if len(found) == 1:
+            return found, np.zeros(len(whole), np.int64)
+        number = {time: place for place, time in enumerate(found)}
+        return found, np.array([number[time] for time in whole], np.int64)
     if len(times) == 1:
         epochs, inverse = np.unique(times[0], return_inverse=True)
         return [(epoch,) for epoch in epochs.tolist()], inverse
-    if not times.shape[1]:
-        return [], np.empty(0, np.int64)
     first = times[:, :1]
     if (times == first).all():
         return [tuple(first[:, 0].tolist())], np.zeros(times.shape[1], np.int64)

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from limnad.batch import KEY_GROUPS, groups_of, least_hash
-from limnad.incremental.columns import Columns, Hashes, Indexes, all_equal, groups, hash_columns, identities, ranges
+from limnad.incremental.columns import Columns, Hashes, Indexes, all_equal, hash_columns, ranges, same_rows
 from limnad.incremental.deltas import Deltas, Layout, concat_deltas
 from limnad.incremental.times import Times, advance
 from limnad.timely.state import Capture, Piece, Share, State, StateError
@@ -237,7 +237,7 @@ class Trace(State):
 
 def _consolidated(deltas: Deltas, hashes: Hashes) -> tuple[Deltas, Hashes]:
     rows = (*deltas.columns, *deltas.times)
-    order, starts = groups(identities(rows, len(deltas)), rows)
+    order, starts = same_rows(rows, len(deltas))
     sums = np.add.reduceat(deltas.diffs[order], starts)
     kept = np.flatnonzero(sums)
     places = order[starts[kept]]
