@@ -48,9 +48,9 @@ class Rule:
 
     def options(self) -> dict[str, Any]:
         """As `EventTime` takes it."""
-        options: dict[str, Any] = {"lateness": self.lateness}
+        options: dict[str, Any] = {"lateness": self.lateness, "idle_after": self.idle_after}
         if self.partition:
-            options |= {"partition": "from", "partitions": self.declared, "idle_after": self.idle_after}
+            options |= {"partition": "from", "partitions": self.declared}
         return options
 
     def watermarks(self, epochs: Sequence[Sequence[Row]]) -> list[tuple[int, int]]:
@@ -63,27 +63,56 @@ class Rule:
         return [*found, (before, FOREVER)]
 
     def _least(self, epochs: Sequence[Sequence[Row]]) -> int:
-        shown = [(e, row[3] if self.partition else "", row[1]) for e, rows in enumerate(epochs) for row in rows]
-        names = {name for _, name, _ in shown} | set(self.declared)
-        latest = []
-        for name in names:
-            last = max((e for e, of, _ in shown if of == name), default=0)
-            if self.idle_after is not None and len(epochs) - 1 - last >= self.idle_after:
-                continue
-            latest.append(max((time for _, of, time in shown if of == name and time is not None), default=None))
+        latest = list(self._holding(epochs).values())
         if not latest or None in latest:
             return LOWEST
         return min(time for time in latest if time is not None) - self.lateness
+
+    def _holding(self, epochs: Sequence[Sequence[Row]]) -> dict[str, int | None]:
+        """The largest event time of each partition that is not idle at the end of these epochs."""
+        latest = {}
+        for name, shown in self._shown(epochs).items():
+            last = max((epoch for epoch, _ in shown), default=0)
+            if self.idle_after is None or len(epochs) - 1 - last < self.idle_after:
+                latest[name] = max((time for _, time in shown if time is not None), default=None)
+        return latest
+
+    def _shown(self, epochs: Sequence[Sequence[Row]]) -> dict[str, list[tuple[int, int | None]]]:
+        found: dict[str, list[tuple[int, int | None]]] = {name: [] for name in self.declared}
+        for epoch, rows in enumerate(epochs):
+            for row in rows:
+                found.setdefault((row[3] or "") if self.partition else "", []).append((epoch, row[1]))
+        return found
+
+    def is_idle(self, epochs: Sequence[Sequence[Row]]) -> bool:
+        """Whether there are partitions, and all are idle at the end of these epochs."""
+        return bool(self._shown(epochs)) and not self._holding(epochs)
+
+
+def joint_watermarks(rules: Sequence[Rule], streams: Sequence[Sequence[Sequence[Row]]]) -> list[tuple[int, int]]:
+    """Likewise for several streams, of which each has as many epochs."""
+    found, before, each = [], LOWEST, [LOWEST for _ in rules]
+    for epoch in range(len(streams[0])):
+        until = [epochs[: epoch + 1] for epochs in streams]
+        now = before
+        if any(epochs[epoch] for epochs in streams):
+            each = [max(own, rule._least(so_far)) for own, rule, so_far in zip(each, rules, until, strict=True)]
+            holding = [own for own, rule, so_far in zip(each, rules, until, strict=True) if not rule.is_idle(so_far)]
+            now = max(before, min(holding, default=before))
+        found.append((before, now))
+        before = now
+    return [*found, (before, FOREVER)]
 
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """Watermarks of one partition, or of several with some idle ones."""
     lateness = draw(st.integers(0, 8))
+    idle_after = draw(st.one_of(st.none(), st.integers(1, 3)))
     if draw(st.booleans()):
-        return Rule(lateness)
+        return Rule(lateness, idle_after=idle_after)
     declared = tuple(draw(st.lists(sources, max_size=2, unique=True)))
-    return Rule(lateness, True, declared, draw(st.one_of(st.none(), st.integers(1, 3))))
+    return Rule(lateness, True, declared, idle_after)
 
 
 def frames(epochs: Iterable[Sequence[Row]]) -> list[pl.DataFrame]:

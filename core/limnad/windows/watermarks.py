@@ -5,6 +5,9 @@ up to ``e``, minus its lateness; it never falls. So it is a function of the rows
 however many workers there are, and in every replay. It moves in epochs that have rows. When all inputs have ended,
 there is one epoch more, whose watermark is above every time: what is open then is complete.
 
+The *joint* watermark of several streams is the least of those that have partitions which are not idle; it never falls
+either. That a stream has *ended* is not looked at: it may be known at an epoch in one run and not yet in a replay.
+
 One vertex on worker 0 computes it, and tells each *range of key groups*, not each worker: a mark for a range goes
 where the rows of its keys go, after a change of the number of workers too. Then workers of the old number may have
 been at different epochs; a group whose epoch was closed has no mark for it any more, and one whose epoch was not has.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar, Final, TypeAlias
 
 from limnad import END, TimedBatches, Timestamp, Vertex
@@ -89,12 +93,14 @@ class LowWatermark:
 
     Attributes:
         now: Of the newest epoch.
+        idle: Whether all partitions that there are were idle at its end.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._partitions = {name: _Partition() for name in clock.declared}
         self.now = LOWEST
+        self.idle = False
 
     def advance(self, epoch: int, shown: Iterable[tuple[str, int | None, bool]]) -> int:
         """Takes what an epoch has shown.
@@ -111,6 +117,7 @@ class LowWatermark:
             idle_now[name] = idle_now.get(name, False) or idle
             self._partitions[name] = _Partition(max(times, default=None), epoch, idle_now[name])
         holding = [partition for partition in self._partitions.values() if not self._is_idle(partition, epoch)]
+        self.idle = bool(self._partitions) and not holding
         if holding and all(partition.latest is not None for partition in holding):
             least = min(partition.latest for partition in holding if partition.latest is not None)
             self.now = max(self.now, least - self._clock.lateness)
@@ -122,16 +129,51 @@ class LowWatermark:
 
     def dump(self) -> Any:
         """All of it, for a checkpoint."""
-        return self.now, dict(self._partitions)
+        return self.now, self.idle, dict(self._partitions)
 
     def load(self, dumped: Any) -> None:
         """Takes over what `dump` gave."""
-        self.now, partitions = dumped
+        self.now, self.idle, partitions = dumped
         self._partitions.update(partitions)
 
 
+class JointWatermark:
+    """The watermark of several streams, epoch by epoch.
+
+    >>> joint = JointWatermark([Clock(0, idle_after=2), Clock(0)])
+    >>> [joint.advance(e, [[("a", 5, False)] if e == 0 else [], [("b", 10 * e, False)]]) for e in range(4)]
+    [0, 5, 20, 30]
+
+    Attributes:
+        now: Of the newest epoch.
+    """
+
+    def __init__(self, clocks: Sequence[Clock]) -> None:
+        self._streams = [LowWatermark(clock) for clock in clocks]
+        self.now = LOWEST
+
+    def advance(self, epoch: int, shown: Sequence[Sequence[tuple[str, int | None, bool]]]) -> int:
+        """Takes what an epoch has shown of each stream; see `LowWatermark.advance`. Without any row nothing moves."""
+        if any(shown):
+            for stream, rows in zip(self._streams, shown, strict=True):
+                stream.advance(epoch, rows)
+            holding = [stream.now for stream in self._streams if not stream.idle]
+            self.now = max(self.now, min(holding, default=self.now))
+        return self.now
+
+    def dump(self) -> Any:
+        """All of it, for a checkpoint."""
+        return self.now, [stream.dump() for stream in self._streams]
+
+    def load(self, dumped: Any) -> None:
+        """Takes over what `dump` gave."""
+        self.now, streams = dumped
+        for stream, of_stream in zip(self._streams, streams, strict=True):
+            stream.load(of_stream)
+
+
 class Watermarks(Vertex):
-    """Computes joint watermarks: each the least of those of some streams. Lives on worker 0.
+    """Computes joint watermarks of some streams each. Lives on worker 0.
 
     Args:
         joint: The clocks of the streams of each joint watermark; the input ports are in the same order. What comes
@@ -141,9 +183,10 @@ class Watermarks(Vertex):
     at_end = True
 
     def __init__(self, joint: Sequence[Sequence[Clock]]) -> None:
-        self._joint = [[LowWatermark(clock) for clock in clocks] for clocks in joint]
-        self._low = [low for clocks in self._joint for low in clocks]
-        self._shown = TimedBatches("shown", ports=len(self._low))
+        self._joint = [JointWatermark(clocks) for clocks in joint]
+        ports = list(accumulate(map(len, joint), initial=0))
+        self._ports = list(pairwise(ports))
+        self._shown = TimedBatches("shown", ports=ports[-1])
         self._ended = False
 
     def on_recv(self, port: int, batch: Any, time: Timestamp) -> None:
@@ -161,9 +204,9 @@ class Watermarks(Vertex):
                 continue
             if time not in self._shown:  # Asked for by another worker's vertex, before a restore.
                 continue
-            for low, batches in zip(self._low, self._shown.pop(time), strict=True):
-                if batches:
-                    low.advance(time[0], concat(batches).rows())
+            shown = [concat(batches).rows() if batches else [] for batches in self._shown.pop(time)]
+            for watermark, (first, stop) in zip(self._joint, self._ports, strict=True):
+                watermark.advance(time[0], shown[first:stop])
             each = [value for pair in zip(before, self._watermarks(), strict=True) for value in pair]
             self.send_by(0, [(0, KEY_GROUPS, *each)], time)
 
@@ -177,17 +220,17 @@ class Watermarks(Vertex):
             self.send_by(0, [(0, KEY_GROUPS, *each)], (END,))
 
     def _watermarks(self) -> list[int]:
-        return [min(low.now for low in clocks) for clocks in self._joint]
+        return [watermark.now for watermark in self._joint]
 
     def checkpoint(self) -> Any:
         """See `Vertex.checkpoint`."""
-        return self._ended, [low.dump() for low in self._low]
+        return self._ended, [watermark.dump() for watermark in self._joint]
 
     def restore(self, state: Any) -> None:
         """See `Vertex.restore`."""
-        self._ended, lows = state
-        for low, dumped in zip(self._low, lows, strict=True):
-            low.load(dumped)
+        self._ended, joint = state
+        for watermark, dumped in zip(self._joint, joint, strict=True):
+            watermark.load(dumped)
 
     @staticmethod
     def rescale(states: Sequence[Any], workers: int) -> Sequence[Any]:

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from limnad import Flow
 from limnad.testing import simulate
 from limnad.windows import EventTime
-from tests.helpers.event_times import SCHEMA, Answers, Row, Rule, epochs_of_rows, everywhere, frames, ordered, rules
+from tests.helpers.event_times import (
+    SCHEMA,
+    Answers,
+    Row,
+    Rule,
+    epochs_of_rows,
+    everywhere,
+    frames,
+    joint_watermarks,
+    ordered,
+    rules,
+)
 
 Epochs = Sequence[Sequence[Row]]
 
@@ -22,9 +33,7 @@ def of_both(left: Epochs, right: Epochs, rules: Sequence[Rule]) -> list[tuple[li
     found = []
     length = max(len(left), len(right))
     sides = [[*side, *([] for _ in range(length - len(side)))] for side in (left, right)]
-    marks = [rule.watermarks(side) for side, rule in zip(sides, rules, strict=True)]
-    for epoch in range(length + 1):
-        before, now = (min(marks[0][epoch][n], marks[1][epoch][n]) for n in (0, 1))
+    for epoch, (before, now) in enumerate(joint_watermarks(rules, sides)):
         new = [side[epoch] if epoch < length else [] for side in sides]
         in_time = [[row for row in rows if row[1] is not None and row[1] >= before] for rows in new]
         found.append((in_time[0], in_time[1], before, now))

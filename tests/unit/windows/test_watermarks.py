@@ -49,6 +49,25 @@ def test_a_partition_may_say_that_it_is_idle() -> None:
     assert watermarks(Clock(0), *epochs) == [1, 5, 9, 9]
 
 
+def test_a_stream_that_is_over_holds_the_other_one_of_a_join_back_no_longer() -> None:
+    """Once it is idle, by its own rule; else it may have more."""
+    schema = {"k": pl.String, "t": pl.Int64}
+    table = [pl.DataFrame([("a", 1)], schema, orient="row")]
+    stream = [pl.DataFrame([("a", 10 * epoch)], schema, orient="row") for epoch in range(5)]
+
+    def answered(idle_after: int | None) -> list[int]:
+        def job(flow: Flow) -> None:
+            one = EventTime(flow.input("stream", schema), "t")
+            other = EventTime(flow.input("table", schema), "t", idle_after=idle_after)
+            one.join_asof(other, "k").output("out")
+
+        found = run(job, {"stream": stream, "table": table}, workers=2).outputs["out"]
+        return [epoch for epoch, frame in found.items() for _ in frame.rows()]
+
+    assert answered(None) == [1, 5, 5, 5, 5]
+    assert answered(2) == [1, 2, 3, 4, 5]
+
+
 @given(ranges=st.lists(st.tuples(st.integers(0, 255), st.integers(1, 256)), max_size=4), workers=st.integers(1, 9))
 def test_marks_go_to_the_owners_of_their_groups(ranges: list[tuple[int, int]], workers: int) -> None:
     marks: Marks = [(first, stop, 1, 2) for first, stop in ranges if first < stop]
