@@ -68,7 +68,7 @@ def passed(stage: str, entries: Iterable[tuple[int, bytes]], kept: Sequence[Stan
 def _needs(state: PartitionRecord | None, cut: Cut) -> bool:
     if state is None:
         return True
-    return state.position is not None and (cut.epoch is None or cut.epoch > state.epoch)
+    return state.position is not None and (cut.epoch is None or cut.epoch + state.entered > state.epoch)
 
 
 def standings(record: CheckpointRecord) -> Standings:

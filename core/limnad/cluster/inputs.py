@@ -41,6 +41,7 @@ class Partition:
         held: An answer that may be taken when its cut is in the log, and that cut.
         durable: Whether it is.
         lead: How far it is ahead of others, if it waits for them.
+        entered: Which epoch of the job is the reader's first. Cuts, known ones too, count as the reader does.
     """
 
     stage: Stage
@@ -54,6 +55,7 @@ class Partition:
     held: tuple[Answer, Cut] | None = None
     durable: bool = False
     lead: Lead | None = None
+    entered: int = 0
 
     @property
     def key(self) -> PartitionKey:
@@ -82,11 +84,12 @@ class Partition:
 
     def end(self) -> Answer | Cut:
         """What `ask` says if there is nothing more to read; what has been read already comes first."""
-        return End(self.epoch + 1) if self.held is None else self.ask()
+        return End(self.epoch + 1 - self.entered) if self.held is None else self.ask()
 
     def state(self) -> PartitionState:
         """Where it stands."""
-        return PartitionState(self.epoch, self.reader.position() if self.held is None else self.held[1].position)
+        position = self.reader.position() if self.held is None else self.held[1].position
+        return PartitionState(self.epoch, position, self.entered)
 
 
 @dataclass(slots=True)
@@ -120,18 +123,20 @@ class Inputs:
     _cuts: list[tuple[PartitionKey, Cut]] = field(default_factory=list)
     _draining: frozenset[str] = frozenset()
 
-    def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None) -> None:
+    def open(self, restored: Mapping[PartitionKey, PartitionState] | None = None, epochs: int = 0) -> None:
         """Opens this worker's partitions and takes a capability for each, for the epoch at which it stands.
 
         Args:
             restored: Where the partitions stood at a checkpoint. One that is not among them has been found since, and
                 enters at the earliest epoch that is open.
+            epochs: How many epochs there were at that checkpoint. If all partitions had ended, all of these may be
+                complete, and one that was found since enters behind them.
 
         Raises:
             SourceFailure: A source could not be opened.
         """
         restored = restored or {}
-        earliest = min((state.epoch for state in restored.values() if state.position is not None), default=0)
+        earliest = min((state.epoch for state in restored.values() if state.position is not None), default=epochs)
         for stage in self.graph.stages:
             if stage.kind is not StageKind.INPUT:
                 continue
@@ -144,8 +149,8 @@ class Inputs:
                     self._repeat(partition, self.cuts.get(partition.key, ()))
 
     def _repeat(self, partition: Partition, cuts: Sequence[Cut]) -> None:
-        partition.logs, partition.known = True, partition.epoch
-        behind = [cut for cut in cuts if cut.epoch is None or cut.epoch > partition.epoch]
+        partition.logs, partition.known = True, partition.epoch - partition.entered
+        behind = [cut for cut in cuts if cut.epoch is None or cut.epoch > partition.known]
         if behind:
             partition.known = behind[-1].epoch
         cast(TimedReader, partition.reader).repeat(behind)
@@ -170,9 +175,9 @@ class Inputs:
             reader = source.open(name, None if state is None else state.position)
         except Exception as error:
             raise SourceFailure(stage.name, name) from error
-        epoch = earliest if state is None else state.epoch
+        epoch, entered = (earliest, earliest) if state is None else (state.epoch, state.entered)
         lead = Lead(self.ahead) if isinstance(source, SteadySource) and source.steady else None
-        self._open.append(Partition(stage, name, reader, epoch, lead=lead))
+        self._open.append(Partition(stage, name, reader, epoch, lead=lead, entered=entered))
         self.scheduler.hold(stage, epoch)
 
     @property
@@ -223,7 +228,8 @@ class Inputs:
         except Exception as error:
             raise SourceFailure(partition.stage.name, partition.name) from error
         match answer:
-            case Rows(epoch, batch):
+            case Rows(number, batch):
+                epoch = number + partition.entered
                 self._advance(partition, epoch)
                 if batch is not None:
                     if partition.lead is not None:
@@ -236,7 +242,7 @@ class Inputs:
                 partition.asleep, partition.retry_s = True, retry_s
                 return self.readable
             case End(epochs):
-                self.scheduler.open_epochs(epochs)
+                self.scheduler.open_epochs(epochs + partition.entered)
                 self.scheduler.release(partition.stage, partition.epoch)
                 partition.reader.close()
                 self._open.remove(partition)

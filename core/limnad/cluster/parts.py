@@ -99,7 +99,10 @@ class _Writer:
             snapshot.epochs_opened,
             self._waiting,
             [RequestRecord(each.stage, each.guarantee, each.capability) for each in snapshot.requests],
-            [PartitionRecord(*key, state.epoch, state.position) for key, state in snapshot.partitions.items()],
+            [
+                PartitionRecord(*key, state.epoch, state.position, state.entered)
+                for key, state in snapshot.partitions.items()
+            ],
             snapshot.completed,
             self._states,
             self._custom,
@@ -186,7 +189,10 @@ def read_part(record: PartRecord, get: Get, worker: int, workers: int) -> Part:
         record.epochs_opened,
         [Waiting(each.connector, each.time, next(batches)) for each in waiting],
         [Request(each.stage, each.guarantee, each.capability) for each in record.requests],
-        {(each.stage, each.partition): PartitionState(each.epoch, each.position) for each in record.partitions},
+        {
+            (each.stage, each.partition): PartitionState(each.epoch, each.position, each.entered)
+            for each in record.partitions
+        },
         record.completed,
         {
             (state.stage, state.name): (

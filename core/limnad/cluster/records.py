@@ -67,6 +67,7 @@ class PartitionRecord(msgspec.Struct, array_like=True, frozen=True):
     partition: str
     epoch: int
     position: dict[str, Any] | None
+    entered: int = 0
 
 
 class RequestRecord(msgspec.Struct, array_like=True, frozen=True):

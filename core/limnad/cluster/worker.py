@@ -151,7 +151,9 @@ class Worker:
         if restored:
             self._keeper.restore(restored)
         self._keeper.started()
-        self.inputs.open({key: state for part in restored for key, state in part.partitions.items()})
+        # A sink may have been told of one epoch more than were opened: the end of all inputs.
+        epochs = max((max(part.epochs_opened, *part.completed.values(), 0) for part in restored), default=0)
+        self.inputs.open({key: state for part in restored for key, state in part.partitions.items()}, epochs)
         initial = self.buffer.take()
         self._note_first_epoch(initial)
         self._send_progress(initial)

@@ -130,10 +130,11 @@ def _words(column: Column) -> Hashes:
 def same_rows(columns: Columns, length: int) -> tuple[Indexes, Indexes]:
     """Which rows are the same; see `groups`."""
     # Floats are left out, because Python's dict does not know that NaN is NaN.
-    if length > FEW or not all(isinstance(column, np.ndarray) and column.dtype.kind in "iu" for column in columns):
+    whole = [column for column in columns if isinstance(column, np.ndarray) and column.dtype.kind in "iu"]
+    if length > FEW or len(whole) < len(columns):
         return groups(identities(columns, length), columns)
     found: dict[tuple[int, ...], list[int]] = {}
-    for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+    for place, row in enumerate(zip(*(column.tolist() for column in whole), strict=True)):
         found.setdefault(row, []).append(place)
     if len(found) == length:
         return np.arange(length), np.arange(length)

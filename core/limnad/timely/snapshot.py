@@ -46,10 +46,12 @@ class PartitionState:
     Attributes:
         epoch: The epoch whose capability it holds.
         position: What its reader reported; None: it has ended.
+        entered: Which epoch of the job is the reader's first: not 0 if the partition was found after a checkpoint.
     """
 
     epoch: int
     position: Position | None
+    entered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
