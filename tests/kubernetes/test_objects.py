@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from kubernetes import client, watch
 
+from tests.helpers.kube import until
+
 watching: Any = watch.Watch
 GROUP = ("tests.limnad.io", "v1")
 
@@ -198,6 +200,40 @@ def test_a_default_keeps_to_schema_and_rules_by_itself(api: Any, default: dict[s
         extensions.create_custom_resource_definition(body, dry_run="All")
     assert error.value.status == 422
     assert told in refusal(error)
+
+
+def test_a_kind_that_is_to_go_takes_no_more_objects(api: Any, namespace: str) -> None:
+    extensions: Any = client.ApiextensionsV1Api(api)
+    custom: Any = client.CustomObjectsApi(api)
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    names = {"kind": "Gizmo", "plural": "gizmos"}
+    spec = {"group": GROUP[0], "scope": "Namespaced", "names": names, "versions": [version]}
+    name = f"gizmos.{GROUP[0]}"
+
+    def until_condition(kind: str) -> None:
+        until(
+            extensions.list_custom_resource_definition,
+            field_selector=f"metadata.name={name}",
+            good=lambda items: any(each.type == kind for each in items[0].status.conditions or []),
+        )
+
+    extensions.create_custom_resource_definition({"metadata": {"name": name}, "spec": spec})
+    until_condition("Established")
+    gizmo = {"apiVersion": "/".join(GROUP), "kind": "Gizmo", "metadata": {"name": "held", "finalizers": ["x.io/held"]}}
+    custom.create_namespaced_custom_object(*GROUP, namespace, "gizmos", gizmo)
+    extensions.delete_custom_resource_definition(name)
+    until_condition("Terminating")
+    other = {**gizmo, "metadata": {"name": "other"}}
+    with pytest.raises(client.ApiException) as error:
+        custom.create_namespaced_custom_object(*GROUP, namespace, "gizmos", other)
+    assert "create not allowed while custom resource definition is terminating" in refusal(error)
+    free = {"metadata": {"finalizers": None}}
+    custom.patch_namespaced_custom_object(*GROUP, namespace, "gizmos", "held", free)
+    until(
+        extensions.list_custom_resource_definition,
+        field_selector=f"metadata.name={name}",
+        good=lambda items: not items,
+    )
 
 
 def test_strings_of_secrets_are_encoded(core: Any, namespace: str) -> None:

@@ -132,6 +132,9 @@ class Api:
 
     def _new(self, resource: Resource, item: Object, options: Options, manager: applying.Manager | None) -> Object:
         """Makes one; without a manager the object names its owners itself (an apply)."""
+        if resource.closed:
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(resource.plural, resource.group, name_of(item), why)
         metadata = item["metadata"]
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(name, None)

@@ -107,6 +107,7 @@ def kinds_of(item: Object) -> Iterator[Resource]:
             custom=True,
             scale=subresources.get("scale") or {},
             columns=tuple(version.get("additionalPrinterColumns") or (AGE,)),
+            closed=bool(item["metadata"].get("deletionTimestamp")),
         )
 
 
@@ -128,6 +129,9 @@ def _settle(api: Api, item: Object) -> None:
     set_condition(
         status, "Established", true=True, reason="InitialNamesAccepted", message="the initial names have been accepted"
     )
+    if item["metadata"].get("deletionTimestamp"):
+        told = "CustomResource deletion is in progress"
+        set_condition(status, "Terminating", true=True, reason="InstanceDeletionInProgress", message=told)
     finalizers = item["metadata"].get("finalizers") or []
     hold = CLEANUP not in finalizers and not item["metadata"].get("deletionTimestamp")
     if status == item.get("status") and not hold:

@@ -22,6 +22,7 @@ class Resource:
         custom: Brought by a definition: it is validated, defaulted and pruned by its schema.
         scale: Paths of the scale subresource, as a definition names them.
         columns: What `kubectl get` prints of it.
+        closed: No more are made, since its definition is to go.
     """
 
     group: str
@@ -37,6 +38,7 @@ class Resource:
     custom: bool = False
     scale: Object = field(default_factory=dict)
     columns: tuple[Object, ...] = ()
+    closed: bool = False
 
     @property
     def key(self) -> Kind:
