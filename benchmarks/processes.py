@@ -24,7 +24,7 @@ def environment(engines: int) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(256 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(2 << 30),
         "MALLOC_TOP_PAD_": str(64 << 20),
-        "POLARS_MAX_THREADS": str(threads),
+        **dict.fromkeys(("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads)),
     }
     return {**os.environ, **settings}
 

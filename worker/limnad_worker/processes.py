@@ -26,6 +26,10 @@ _MALLOC = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
+_BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""NumPy's and SciPy's products of matrices otherwise take a thread for each processor in every engine: those wait for
+each other by spinning, so that two engines on two processors take several times as long as with one thread each."""
+
 
 class ChildProcess:
     """A process that the agent has started."""
@@ -88,7 +92,7 @@ class EngineProcess(ChildProcess):
             token: Given in its environment, which no other user can read.
             leader: The leader's address.
             host: The interface it serves its peers on.
-            threads: For Polars.
+            threads: For Polars, and as many for products of matrices; variables of this process come before it.
             cache: Where the machine keeps archives.
             memory_bytes: How much it may take beyond what it needs to start; None: no limit.
             out: A descriptor for its standard output; None: this process's.
@@ -97,10 +101,12 @@ class EngineProcess(ChildProcess):
         Raises:
             OSError: The machine has no room for another process.
         """
+        polars_threads = os.environ.get("POLARS_MAX_THREADS", str(threads))
         environment = {
             **{name: value for name, value in os.environ.items() if name not in TOKENS},
             **{name: os.environ.get(name, value) for name, value in _MALLOC.items()},
-            "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", str(threads)),
+            **{name: os.environ.get(name, polars_threads) for name in _BLAS_THREADS},
+            "POLARS_MAX_THREADS": polars_threads,
             "LIMNAD_ENGINE_TOKEN": token,
         }
         arguments = ["engine", "--leader", leader, "--host", host, "--cache", str(cache)]
