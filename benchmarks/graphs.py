@@ -1,4 +1,4 @@
-"""PageRank, connected and strongly connected components on an RMAT graph, and logistic regression: against one thread.
+"""PageRank, connected and strongly connected components on an RMAT graph: against one thread.
 
 COST (McSherry and others, 2015): how many workers it takes to be faster than a good program of one thread.
 """
@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from benchmarks.harness import Aim, Better, Row, Settings, Unavailable, in_turn
 from benchmarks.local_run import Run, limnad_run
 from benchmarks.processes import ROOT
@@ -25,18 +22,10 @@ WORKERS = 2
 ROUNDS = (4, 24)
 """A round's seconds are the difference between runs of so many rounds, divided by the rounds between."""
 
-FEATURES = 20
-TOLERANCE = 1e-4
-
 NOTE = (
     "Graphs: an RMAT graph in four Parquet files, its nodes renamed at random; both sides read the files, every answer "
-    "is compared. Theirs: SciPy (scikit-learn) in one process of one thread. Ours: `running_s` of the summary, two "
+    "is compared. Theirs: SciPy in one process of one thread. Ours: `running_s` of the summary, two "
     "workers; a round of PageRank is the difference between runs of 24 and of 4 rounds, divided by 20."
-)
-
-LEARNING_NOTE = (
-    "Logistic regression: two workers against scikit-learn's L-BFGS in one process of one thread, both from Parquet "
-    "files, to the same tolerance; coefficients are compared."
 )
 
 
@@ -51,34 +40,13 @@ def rows(settings: Settings) -> Iterable[Row]:
             yield from _components(settings, path, f"{name} components, {size}", algorithm)
 
 
-def learning_rows(settings: Settings) -> Iterable[Row]:
-    """Against scikit-learn."""
-    count = settings.size(2_000_000, 20_000)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = _write_rows(Path(scratch), count)
+class Sides:
+    """Runs both sides and compares what they say.
 
-        def check(run: Run, theirs: Any) -> bool:
-            return bool(np.allclose(list(run.outputs["fit"][0].values()), theirs, rtol=0.02, atol=0.02))
-
-        sides = _Sides(("logistic", path, FEATURES, TOLERANCE), check)
-        arguments = {"path": path, "features": FEATURES, "tolerance": TOLERANCE}
-        ours: Callable[[], float] = lambda: sides.ours("learning", arguments).running_s  # noqa: E731
-        measured = in_turn(settings.runs, {"theirs": lambda: sides.theirs()["seconds"], "ours": ours})
-        yield Row(
-            f"logistic regression, {count / 1e6:g} M rows of {FEATURES}",
-            "scikit-learn",
-            "s",
-            measured["ours"],
-            measured["theirs"],
-            Better.LESS,
-            upside_down=True,
-            aim=Aim(at_least=1),
-            note=LEARNING_NOTE,
-        )
-
-
-class _Sides:
-    """Runs both sides and compares what they say."""
+    Args:
+        baseline: The arguments of `benchmarks.baselines.one_thread`.
+        check: Whether our answer is theirs.
+    """
 
     def __init__(self, baseline: tuple[Any, ...], check: Callable[[Run, Any], bool]) -> None:
         self._baseline = [str(argument) for argument in baseline]
@@ -86,6 +54,7 @@ class _Sides:
         self._answer: Any = None
 
     def theirs(self) -> dict[str, Any]:
+        """Runs the baseline, in one thread."""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
         command = [sys.executable, "-m", "benchmarks.baselines.one_thread", *self._baseline]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | threads, check=False)
@@ -96,6 +65,7 @@ class _Sides:
         return told
 
     def ours(self, job: str, arguments: dict[str, Any], *, check: bool = True) -> Run:
+        """Runs a job, and compares its answer with what the baseline said before."""
         run = limnad_run(job, WORKERS, arguments)
         if check and not self._check(run, self._answer):
             raise Unavailable(f"limnad says {run.outputs}, the baseline {self._answer}")
@@ -104,7 +74,7 @@ class _Sides:
 
 def _pagerank(settings: Settings, path: str, size: str, large: float) -> Iterable[Row]:
     few, many = ROUNDS
-    sides = _Sides(("pagerank", path, many, large), _same_count)
+    sides = Sides(("pagerank", path, many, large), _same_count)
     round_s: dict[str, list[float]] = {"ours": [], "theirs": []}
 
     def ours() -> float:
@@ -136,7 +106,7 @@ def _pagerank(settings: Settings, path: str, size: str, large: float) -> Iterabl
 
 
 def _components(settings: Settings, path: str, work: str, algorithm: str) -> Iterable[Row]:
-    sides = _Sides((algorithm, path), _same_count)
+    sides = Sides((algorithm, path), _same_count)
     ours: Callable[[], float] = lambda: (  # noqa: E731
         sides.ours("graphs", {"path": path, "algorithm": algorithm}).running_s
     )
@@ -147,15 +117,3 @@ def _components(settings: Settings, path: str, work: str, algorithm: str) -> Ite
 
 def _same_count(run: Run, theirs: Any) -> bool:
     return run.outputs["answer"] == [{"count": theirs}]
-
-
-def _write_rows(folder: Path, count: int, files: int = 4) -> str:
-    names = [f"f{number}" for number in range(FEATURES)]
-    true = np.random.default_rng(0).normal(size=FEATURES)
-    for number in range(files):
-        rng = np.random.default_rng((1, number))
-        points = rng.normal(size=(count // files, FEATURES))
-        label = points @ true + rng.logistic(size=len(points)) > 0
-        frame = pl.DataFrame(points, schema=names).with_columns(label=pl.Series(label).cast(pl.Int8))
-        frame.write_parquet(folder / f"{number}.parquet", compression="uncompressed")
-    return str(folder / "*.parquet")

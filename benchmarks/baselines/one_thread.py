@@ -1,11 +1,13 @@
 """The same work by SciPy or scikit-learn in one process; prints seconds and the answer as JSON.
 
-``python -m benchmarks.baselines.one_thread pagerank|weak|strong|logistic PATH [ARGUMENT ...]``
+``python -m benchmarks.baselines.one_thread pagerank|weak|strong|logistic|kmeans PATH [ARGUMENT ...]``
 """
 
 import json
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,13 +75,33 @@ def logistic(path: str, features: str, tolerance: str) -> dict[str, Any]:
     return {"seconds": seconds, "answer": [*fit.coef_[0].tolist(), float(fit.intercept_[0])]}
 
 
+def kmeans(path: str, features: str, clusters: str, steps: str) -> dict[str, Any]:
+    """By scikit-learn's version of Lloyd's algorithm; the centres."""
+    from sklearn.cluster import KMeans
+
+    from benchmarks.jobs.learning import first_centres
+
+    first = first_centres(int(clusters), int(features))
+    began_s = time.perf_counter()
+    points = pl.read_parquet(path).select(f"f{number}" for number in range(int(features))).to_numpy()
+    with warnings.catch_warnings(action="ignore"):  # That it has not converged is meant.
+        fit = KMeans(int(clusters), init=first, n_init=1, max_iter=int(steps), tol=0, algorithm="lloyd").fit(points)
+    seconds = time.perf_counter() - began_s
+    return {"seconds": seconds, "answer": fit.cluster_centers_.tolist()}
+
+
 def main() -> None:
     """Does what the command line says."""
     work, path, *more = sys.argv[1:]
     if work in ("weak", "strong"):
         told = components(path, work)
     else:
-        told = {"pagerank": pagerank, "logistic": logistic}[work](path, *more)
+        works: dict[str, Callable[..., dict[str, Any]]] = {
+            "pagerank": pagerank,
+            "logistic": logistic,
+            "kmeans": kmeans,
+        }
+        told = works[work](path, *more)
     print(json.dumps(told))
 
 
