@@ -25,7 +25,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from limnad.incremental.columns import Columns, Hashes, Indexes, groups, hash_columns, ranges, same_rows
+from limnad.incremental.columns import FEW, Columns, Hashes, Indexes, groups, hash_columns, ranges, same_rows
 from limnad.incremental.deltas import Deltas, Layout, concat_deltas
 from limnad.incremental.pending import Pending, Requests, by_message, ready
 from limnad.incremental.times import Times, before, distinct, product_antichain
@@ -303,11 +303,22 @@ def _ordered(key: Indexes, times: Times) -> tuple[Indexes, Times]:
     """Pairs of key and time, each once, ascending."""
     if len(key) <= 1:
         return key, times
+    if len(key) <= FEW:
+        return _arrays(sorted(_pairs(key, times)), len(times))
     order = np.lexsort((*times[::-1], key))
     key, times = key[order], times[:, order]
     fresh = np.ones(len(key), bool)
     fresh[1:] = (key[1:] != key[:-1]) | (times[:, 1:] != times[:, :-1]).any(axis=0)
     return (key, times) if fresh.all() else (key[fresh], times[:, fresh])
+
+
+def _pairs(key: Indexes, times: Times) -> set[tuple[int, ...]]:
+    return set(zip(key.tolist(), *times.tolist(), strict=True))
+
+
+def _arrays(pairs: list[tuple[int, ...]], depth: int) -> tuple[Indexes, Times]:
+    whole = np.array(pairs, np.int64).reshape(len(pairs), depth + 1).T
+    return whole[0], whole[1:]
 
 
 def _merged(key: Indexes, times: Times, more: Indexes, at: Times) -> tuple[Indexes, Times]:
@@ -318,6 +329,8 @@ def _merged(key: Indexes, times: Times, more: Indexes, at: Times) -> tuple[Index
 
 def _missing(key: Indexes, times: Times, known: Indexes, at: Times) -> tuple[Indexes, Times]:
     """Those pairs, each once, that are not among the known ones."""
+    if len(key) + len(known) <= FEW:
+        return _arrays(sorted(_pairs(key, times) - _pairs(known, at)), len(times))
     key, times = _ordered(key, times)
     if not len(key):
         return key, times
