@@ -301,11 +301,17 @@ def test_certificates_are_renewed_under_a_job_that_runs(endless: Objects, tmp_pa
     before = {name: secret(endless, f"c-{name}") for name in ("ca", "tls")}
     aged = base64.b64encode(nearly_over(before["ca"])).decode()
     endless.core.patch_namespaced_secret("c-ca", endless.namespace, {"data": {"tls.crt": aged}})
+    announced = until_secret(endless, "c-ca", lambda held: "next.crt" in held)
+    aged = base64.b64encode(nearly_over({"tls.crt": announced["next.crt"], "tls.key": announced["next.key"]})).decode()
+    endless.core.patch_namespaced_secret("c-ca", endless.namespace, {"data": {"next.crt": aged}})
     (renewed,) = until(
         endless.core.list_namespaced_secret,
         endless.namespace,
         field_selector="metadata.name=c-tls",
-        good=lambda items: base64.b64decode(items[0].data["tls.crt"]) != before["tls"]["tls.crt"],
+        good=lambda items: (
+            x509.load_pem_x509_certificates(base64.b64decode(items[0].data["ca.crt"]))[0].public_key()
+            != x509.load_pem_x509_certificates(before["ca"]["tls.crt"])[0].public_key()
+        ),
     )
     new = x509.load_pem_x509_certificates(base64.b64decode(renewed.data["ca.crt"]))[0]
     old = x509.load_pem_x509_certificates(before["ca"]["tls.crt"])[0]
@@ -323,6 +329,16 @@ def test_certificates_are_renewed_under_a_job_that_runs(endless: Objects, tmp_pa
 def secret(objects: Objects, name: str) -> dict[str, bytes]:
     found = objects.core.read_namespaced_secret(name, objects.namespace).data
     return {key: base64.b64decode(value) for key, value in found.items()}
+
+
+def until_secret(objects: Objects, name: str, good: Callable[[dict[str, bytes]], bool]) -> dict[str, bytes]:
+    until(
+        objects.core.list_namespaced_secret,
+        objects.namespace,
+        field_selector=f"metadata.name={name}",
+        good=lambda items: good(items[0].data),
+    )
+    return secret(objects, name)
 
 
 def nearly_over(authority: dict[str, bytes]) -> bytes:

@@ -1,8 +1,9 @@
 """Certificates of a cluster's own, and a token for its clients.
 
 An authority of ten years signs one certificate of ninety days with all roles: a cluster is one trust domain. Both are
-made anew when a third of their time is left; processes read the files again when they change. Of two authorities both
-are believed while one follows the other.
+made anew when a third of their time is left; processes read the files again when they change. Nodes bring a Secret's
+change to their pods each in its own time, a minute or two: so the next authority is announced first, as one that is
+believed, and signs only when all have heard of it; the one before it is believed on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ from limnad_operator.manifests.naming import Shape
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 90
+ANNOUNCED_S = 600.0
+"""For how long all are told to believe the next authority before it signs."""
+
+NEXT_CERTIFICATE, NEXT_KEY = "next.crt", "next.key"
+"""Where the next authority is in the Secret of the authority."""
+
+_BACKDATED = dt.timedelta(minutes=5)
+"""Clocks may differ."""
+
 ROLES = ("leader", "worker", "coordinator")
 
 Data = Mapping[str, str]
@@ -54,13 +64,37 @@ def certificates_due(shape: Shape, authority: Data | None, leaf: Data | None, no
         held = x509.load_pem_x509_certificate(base64.b64decode(leaf["tls.crt"]))
         found = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         signer = x509.load_pem_x509_certificates(base64.b64decode(authority["tls.crt"]))[0]
+        following = _following(authority)
     except (KeyError, ValueError, x509.ExtensionNotFound):
         return "those that are there cannot be read"
     if set(found.get_values_for_type(x509.DNSName)) != set(names(shape)):
         return "the names have changed"
+    if following is not None:
+        return "the next authority is known to all" if _may_sign(following[1], signer, now_s) else ""
     if _left(signer, now_s) < 1 / 3 or _left(held, now_s) < 1 / 3:
         return "they are about to expire"
     return ""
+
+
+def _following(authority: Data) -> tuple[Any, Any] | None:
+    """Key and certificate of the authority that has been announced.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    if NEXT_KEY not in authority or NEXT_CERTIFICATE not in authority:
+        return None
+    key = serialization.load_pem_private_key(base64.b64decode(authority[NEXT_KEY]), None)
+    return key, x509.load_pem_x509_certificate(base64.b64decode(authority[NEXT_CERTIFICATE]))
+
+
+def _may_sign(following: Any, signer: Any, now_s: float) -> bool:
+    """Whether all believe it, or the one before it can be believed no more."""
+    announced_s = (following.not_valid_before_utc + _BACKDATED).timestamp()
+    return now_s - announced_s >= ANNOUNCED_S or _left(signer, now_s) <= 0
 
 
 def _left(certificate: Any, now_s: float) -> float:
@@ -70,30 +104,43 @@ def _left(certificate: Any, now_s: float) -> float:
 
 
 def issue(shape: Shape, authority: Data | None, now_s: float) -> Certificates:
-    """Makes a certificate, and an authority if there is none or it is about to expire. Random: not for a plan."""
+    """Makes a certificate, and an authority if there is none; else, where it is due, announces the next or has it sign.
+
+    Random: not for a plan.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
-    key, chain = None, []
+    key, chain, following = None, [], None
     if authority is not None:
         try:
             key = serialization.load_pem_private_key(base64.b64decode(authority["tls.key"]), None)
             chain = x509.load_pem_x509_certificates(base64.b64decode(authority["tls.crt"]))
+            following = _following(authority)
         except (KeyError, ValueError):
-            key, chain = None, []
-    if key is None or _left(chain[0], now_s) < 1 / 3:
-        key, root = _sign(None, None, f"limnad {shape.namespace}/{shape.name}", [], AUTHORITY_DAYS, now_s)
-        chain = [root, *chain[:1]]
+            key, chain, following = None, [], None
+    if key is None:
+        key, root = _make_authority(shape, now_s)
+        chain = [root]
+    elif following is not None and _may_sign(following[1], chain[0], now_s):
+        key, chain, following = following[0], [following[1], chain[0]], None
+    elif following is None and _left(chain[0], now_s) < 1 / 3:
+        following = _make_authority(shape, now_s)
     own, leaf = _sign(key, chain[0], shape.leader, names(shape), LEAF_DAYS, now_s)
-    roots = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
+    held = {"tls.crt": b"".join(map(_certificate_pem, chain)), "tls.key": _pem(key)}
+    believed = held["tls.crt"]
+    if following is not None:
+        held |= {NEXT_KEY: _pem(following[0]), NEXT_CERTIFICATE: _certificate_pem(following[1])}
+        believed += held[NEXT_CERTIFICATE]
+    files = {"tls.crt": _certificate_pem(leaf), "tls.key": _pem(own), "ca.crt": believed}
     return Certificates(
-        _secret(shape, shape.authority_secret, {"tls.crt": roots, "tls.key": _pem(key)}),
-        _secret(
-            shape,
-            shape.tls_secret or "",
-            {"tls.crt": leaf.public_bytes(serialization.Encoding.PEM), "tls.key": _pem(own), "ca.crt": roots},
-        ),
+        _secret(shape, shape.authority_secret, held),
+        _secret(shape, shape.tls_secret or "", files),
     )
+
+
+def _make_authority(shape: Shape, now_s: float) -> tuple[Any, Any]:
+    return _sign(None, None, f"limnad {shape.namespace}/{shape.name}", [], AUTHORITY_DAYS, now_s)
 
 
 def _sign(signer: Any, issuer: Any, common_name: str, dns: list[str], days: int, now_s: float) -> tuple[Any, Any]:
@@ -112,7 +159,7 @@ def _sign(signer: Any, issuer: Any, common_name: str, dns: list[str], days: int,
         .issuer_name(subject if issuer is None else issuer.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(
             x509.BasicConstraints(ca=signer is None, path_length=0 if signer is None else None), critical=True
@@ -144,6 +191,13 @@ def _usage(*, authority: bool) -> Any:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _certificate_pem(certificate: Any) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    pem: bytes = certificate.public_bytes(serialization.Encoding.PEM)
+    return pem
 
 
 def _pem(key: Any) -> bytes:

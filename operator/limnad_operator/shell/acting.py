@@ -217,7 +217,8 @@ class Actor:
         shape = shape_of(object_)
         held = await self._api.get("Secret", shape.namespace, shape.authority_secret)
         made = issue(shape, None if held is None else held.get("data"), self._wall_s())
-        for manifest in (made.authority, made.leaf):
+        # First what pods read: an authority that stands in its Secret as announced has been.
+        for manifest in (made.leaf, made.authority):
             there = await self._api.get("Secret", shape.namespace, manifest["metadata"]["name"])
             if there is None:
                 await self._create(manifest)

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from limnad_operator.manifests import Shape, certificates_due, children, issue, issue_token, token_manifest
+from limnad_operator.manifests.certificates import ANNOUNCED_S
 from limnad_operator.manifests.naming import ISOLATED, TEMPLATE
 from limnad_operator.manifests.pods import worker_template
 from limnad_operator.model import ClusterSpec
@@ -192,10 +193,36 @@ def test_of_two_authorities_both_are_believed_while_one_follows_the_other() -> N
     first = issue(shape({}), None, NOW_S)
     later = issue(shape({}), first.authority["data"], NOW_S + 60 * DAY_S)
     assert later.authority["data"] == first.authority["data"], "the authority stays when the certificate is renewed"
-    last = issue(shape({}), first.authority["data"], NOW_S + 2500 * DAY_S)
+    due_s = NOW_S + 2500 * DAY_S
+    announced = issue(shape({}), first.authority["data"], due_s)
+    old, new = x509.load_pem_x509_certificates(base64.b64decode(announced.leaf["data"]["ca.crt"]))
+    leaf(announced.leaf["data"]).verify_directly_issued_by(old)  # Who has not heard of the next one believes it.
+    last = issue(shape({}), announced.authority["data"], due_s + ANNOUNCED_S)
     roots = x509.load_pem_x509_certificates(base64.b64decode(last.leaf["data"]["ca.crt"]))
-    leaf(last.leaf["data"]).verify_directly_issued_by(roots[0])
-    leaf(first.leaf["data"]).verify_directly_issued_by(roots[1])
+    assert roots == [new, old]
+    leaf(last.leaf["data"]).verify_directly_issued_by(new)
+
+
+def test_the_next_authority_signs_when_it_has_been_announced() -> None:
+    first = issue(shape({}), None, NOW_S)
+    due_s = NOW_S + 2500 * DAY_S
+    assert certificates_due(shape({}), first.authority["data"], first.leaf["data"], due_s)
+    announced = issue(shape({}), first.authority["data"], due_s)
+    held = announced.authority["data"], announced.leaf["data"]
+    assert certificates_due(shape({}), *held, due_s + ANNOUNCED_S - 1) == ""
+    assert certificates_due(shape({}), *held, due_s + ANNOUNCED_S)
+    assert issue(shape({}), held[0], due_s + ANNOUNCED_S - 1).authority["data"] == held[0], "there is one next one"
+    last = issue(shape({}), held[0], due_s + ANNOUNCED_S)
+    assert certificates_due(shape({}), last.authority["data"], last.leaf["data"], due_s + ANNOUNCED_S) == ""
+
+
+def test_an_authority_that_is_over_is_not_waited_for() -> None:
+    first = issue(shape({}), None, NOW_S)
+    over_s = NOW_S + 3651 * DAY_S
+    announced = issue(shape({}), first.authority["data"], over_s)
+    assert certificates_due(shape({}), announced.authority["data"], announced.leaf["data"], over_s)
+    last = issue(shape({}), announced.authority["data"], over_s)
+    assert certificates_due(shape({}), last.authority["data"], last.leaf["data"], over_s) == ""
 
 
 def test_tokens_differ() -> None:
