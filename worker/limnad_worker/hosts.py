@@ -43,6 +43,16 @@ GATHER_S = 10.0
 """How long after its own start a leader waits for the agents that are expected before it starts jobs without them: an
 agent is there in a second, a pod in some."""
 
+_HUNG_UP = (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError)
+"""What reading a stream raises when it is gone; the last one is also what a task gets that is to end."""
+
+
+def _check_cancelled() -> None:
+    """Raises if it is this task that is to end: it must not do then what is done about a host that is gone."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
 
 class Engine:
     """An engine as the leader sees it.
@@ -244,7 +254,8 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         try:
             async for message in requests:
                 await self.heard(link, message)
-        except (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError):
+        except _HUNG_UP:
+            _check_cancelled()
             why = "it does not answer any more"
         except NoMessage as error:
             why = str(error)
@@ -361,10 +372,12 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
             yield control_pb2.ArchivePiece(data=piece)
 
     async def _listen_to_engine(self, engine: Engine, requests: AsyncIterator[control_pb2.FromEngine]) -> None:
-        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, NoMessage):
+        try:
             async for message in requests:
                 if engine.job is not None:
                     await engine.job.engine_said(engine, message)
+        except (*_HUNG_UP, NoMessage):
+            _check_cancelled()
         # Either it ends now by itself, or it is stopped or cut off: then it must not come back.
         await asyncio.sleep(LAST_WORDS_S)
         engine.kill()
