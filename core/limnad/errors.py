@@ -7,6 +7,7 @@ LimnadError
 │   └── JobFailed       a run of the job failed; bears the user's traceback
 ├── InputError          the data: a row, a file, a schema
 └── ClusterError        the deployment: a worker died, a port is taken, an agent or a sink's target cannot be reached
+    ├── MissedEpochs    epochs of an output are not kept any more
     ├── Fenced          (limnad.connectors) a newer generation writes to a sink's target
     └── LostOutput      (limnad.connectors) a sink's target has seen more than the checkpoint knows of
 """
@@ -26,6 +27,10 @@ class InputError(LimnadError, ValueError):
 
 class ClusterError(LimnadError):
     """The deployment is at fault."""
+
+
+class MissedEpochs(ClusterError):
+    """Epochs of an output that somebody reads are not kept any more."""
 
 
 class JobFailed(JobError):

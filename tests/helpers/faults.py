@@ -53,7 +53,9 @@ class Struck:
         self.rows += sum(map(len, expected.values()))
         self.lost += lost(expected, got)
         self.repeated += repeated
-        assert (self.lost, self.repeated) == (0, 0)
+        wrong = {key: (expected.get(key), got.get(key)) for key in expected.keys() | got.keys()}
+        wrong = {key: rows for key, rows in wrong.items() if rows[0] != rows[1]}
+        assert (self.lost, self.repeated) == (0, 0), f"expected and found where they differ: {wrong}"
 
     def count(self, times: int, expected: Mapping[Any, Sequence[Any]]) -> None:
         """Counts a run whose outputs were compared already."""

@@ -140,17 +140,14 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         await self._leader.recall_outputs(job)
-        wanted = set(request.outputs)
-        given = 0
-        while True:
-            for output in list(job.outputs.read(given)):
-                given += 1
-                if (not wanted or output.name in wanted) and output.epoch >= request.from_epochs.get(output.name, 0):
-                    yield output
-            if job.state.ended and given >= job.outputs.readable:
-                return
-            async with job.changed:
-                await job.changed.wait_for(lambda: given < job.outputs.readable or job.state.ended)  # noqa: B023
+        wanted, first = set(request.outputs), request.from_epochs
+        with job.outputs.reader() as reader:
+            while reader.behind or not job.state.ended:
+                for output in reader.read():
+                    if (not wanted or output.name in wanted) and output.epoch >= first.get(output.name, 0):
+                        yield output
+                async with job.changed:
+                    await job.changed.wait_for(lambda: reader.behind or job.state.ended)
 
     async def Logs(  # noqa: N802
         self, request: jobs_pb2.LogsRequest, context: Context

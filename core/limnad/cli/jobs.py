@@ -309,7 +309,9 @@ def subscribe(
         known = _outputs(found)
         if unknown := [name for name in wanted if name not in known]:
             raise JobError(f"the job {job} has no output {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
-        for name, epoch, rows in found.outputs(*wanted, from_epochs=dict.fromkeys(known, from_epoch)):
+        for name, epoch, rows in found.outputs(
+            *wanted, from_epochs=dict.fromkeys(known, from_epoch) if from_epoch else {}
+        ):
             if output == "json":
                 print(json_line(name, epoch, rows), flush=True)
             else:

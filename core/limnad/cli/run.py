@@ -24,7 +24,7 @@ from limnad.cli.report import EXIT_INTERRUPTED, report_error
 from limnad.cli.terminal import console
 from limnad.cli.view import Rates, live_view, plain_line, summary_line
 from limnad.client import Checkpointing, Client, Job, JobStatus, LocalCluster, RecoveryStatus
-from limnad.errors import ClusterError, JobError, JobFailed, LimnadError
+from limnad.errors import ClusterError, JobError, JobFailed, LimnadError, MissedEpochs
 
 MAX_LOST_AGENTS = 10
 """How many agents a run may lose before it is given up."""
@@ -103,6 +103,7 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                     )
                     return screen.watch(job)
         except ClusterError as error:
+            screen.settle()
             lost += 1
             if checkpointing is None or job is None or lost > (checkpointing.max_restarts or MAX_LOST_AGENTS):
                 raise
@@ -126,6 +127,9 @@ class Screen:
         self._printers: list[threading.Thread] = []
         # Why we end the run ourselves: a row that cannot be fed, an output that cannot be printed.
         self._error: LimnadError | None = None
+        # Why the outputs of this agent's run were not read to their end.
+        self._cut_off: ClusterError | None = None
+        self._outputs: threading.Thread | None = None
         durable = options.checkpointing is not None
         self._feeders = [
             Feeder(name, file, durable=durable, failed=self._cannot_feed, say=self.say)
@@ -151,7 +155,7 @@ class Screen:
 
     def watch(self, job: Job) -> int:
         """Shows the run until it ends; returns the exit code."""
-        outputs = threading.Thread(target=self._print_outputs, args=(job,), daemon=True)
+        outputs = self._outputs = threading.Thread(target=self._print_outputs, args=(job,), daemon=True)
         outputs.start()
         status: JobStatus | None = None
         with self._live() as live:
@@ -169,7 +173,15 @@ class Screen:
             return report_error(self._error, self._err)
         if status is None:
             raise ClusterError("the agent ended before it told anything about the job")
+        if self._cut_off is not None and status.failure is None:
+            raise self._cut_off  # It may have told that the job has finished, and not all that the job put out.
         return self._conclude(status)
+
+    def settle(self) -> None:
+        """Waits until what came from an agent that is gone has been printed: the next one goes on behind it."""
+        if self._outputs is not None:
+            self._outputs.join()
+        self._cut_off = None
 
     def _live(self) -> Any:
         if self._options.as_json or not self._err.is_terminal:
@@ -218,13 +230,17 @@ class Screen:
 
     def _print_outputs(self, job: Job) -> None:
         try:
-            with contextlib.suppress(JobFailed, ClusterError):
+            with contextlib.suppress(JobFailed):
                 for output, epoch, batch in job.outputs(from_epochs=self._next_epochs):
                     self._next_epochs[output] = epoch + 1
                     if self._options.as_json:
                         print(json_line(output, epoch, batch), flush=True)
                     else:
                         print_epoch(self._out, output, epoch, batch, self._options.show)
+        except MissedEpochs as error:
+            self._error = error
+        except ClusterError as error:
+            self._cut_off = error
         except (OSError, SystemExit) as error:  # Rich raises SystemExit when nobody reads any more
             why = error.strerror if isinstance(error, OSError) else "nobody reads it any more"
             self._error = JobError(f"standard output cannot be written ({why}): the run was ended")

@@ -14,6 +14,7 @@ from limnad.client.inputs import PATIENCE_S, Input
 from limnad.client.packing import Packed, pack
 from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, status_of
 from limnad.client.translation import patient_stream, translated, translated_stream
+from limnad.errors import MissedEpochs
 from limnad_proto.v1 import control_pb2, jobs_pb2
 
 OWNER = "limnad-owner"
@@ -214,7 +215,11 @@ class Job:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
 
         For each output the epochs come in order, from the first one that is kept, or the one that is wanted, the empty
-        ones included.
+        ones included. What an open iterator has not given yet is kept for it, unless the leader dies: a checkpoint
+        keeps the newest 1,000 of each output.
+
+        Raises:
+            MissedEpochs: One that was wanted, or that follows one that has come, is not kept any more.
         """
         wanted = dict(from_epochs or {})
 
@@ -223,6 +228,12 @@ class Job:
             return self._line.jobs.Subscribe(request)
 
         for output in self._stream(start):
+            if output.epoch > (first := wanted.get(output.name, output.epoch)):
+                raise MissedEpochs(
+                    f"epochs {first} to {output.epoch - 1} of the output {output.name!r} are not kept any more: the "
+                    "job went on from a checkpoint, or nobody read it for long. Read from epoch "
+                    f"{output.epoch} on, and let a sink keep what must not be missed"
+                )
             wanted[output.name] = output.epoch + 1
             yield output.name, output.epoch, decode(output.encoding, output.payload)
 
