@@ -84,3 +84,20 @@ def test_the_chart_carries_the_declared_version(repository: Repository, project:
         if line.startswith(("version:", "appVersion:"))
     }
     assert stated == {(repository.name(chart), project["project"]["version"]) for chart in charts}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("limnad_worker.agent", {"polars", "numpy", "pydantic"}),
+        ("limnad_coordinator.server", {"polars", "numpy", "pydantic"}),
+        ("limnad.cli.run", {"polars", "numpy", "pydantic"}),
+        ("limnad_worker.engine", {"rich", "typer"}),
+    ],
+)
+def test_what_starts_often_loads_only_what_it_needs(module: str, heavy: set[str]) -> None:
+    """Each of them is a quarter of a second of every run."""
+    script = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert module in loaded
+    assert heavy.isdisjoint(loaded)

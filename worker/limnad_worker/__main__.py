@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
+import gc
 import json
 import os
 import signal
@@ -26,6 +28,7 @@ def main() -> None:
     """Reads the command line."""
     # gRPC's C core would log each peer that is not the leader. What matters of it is in our own logs.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    atexit.register(gc.freeze)  # See `limnad.cli.main`.
     if sys.argv[1:2] == ["serve"]:
         sys.exit(_serve(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="limnad_worker", description=__doc__)

@@ -10,8 +10,7 @@ from limnad.cluster.cuts import cuts_of, encode_cuts
 from limnad.cluster.effects import LogCut
 from limnad.histogram import Histogram
 from limnad.store import Full, StoreError, Unavailable, open_store
-from limnad.timely.snapshot import PartitionKey
-from limnad.timely.source import Cut
+from limnad.timely.source import Cut, PartitionKey
 from limnad_worker.inbox import Inbox
 
 STORE_RETRY_S = 1.0

@@ -30,8 +30,8 @@ from limnad.stream.jobfile import build_job
 from limnad.timely.context import Context
 from limnad.timely.progress import Accumulation
 from limnad.timely.scheduler import Scheduler, VertexFailure
-from limnad.timely.snapshot import Part, PartitionKey
-from limnad.timely.source import Cut
+from limnad.timely.snapshot import Part
+from limnad.timely.source import Cut, PartitionKey
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
 from limnad_worker import framing, links, log_format

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
-from limnad.cluster.placement import MAX_WORKERS
 from limnad.errors import JobError
+from limnad.limits import MAX_WORKERS
 from limnad.store import StoreError
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limnad.batch.taking import rows_at, rows_where
+from limnad.limits import KEY_GROUPS
 
 __all__ = [
     "KEY_GROUPS",
@@ -26,9 +27,6 @@ __all__ = [
     "worker_of",
     "workers_of",
 ]
-
-KEY_GROUPS = 256
-"""How many key groups a job has by default: four for each of 64 workers, and few enough to store one by one."""
 
 MAX_KEY_GROUPS = 65_536
 

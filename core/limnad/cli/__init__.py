@@ -4,6 +4,8 @@ What a person types and sees lives here: options, the live view, tables, picture
 them through `limnad.client`; what must never live here: anything that a program would want without a terminal.
 """
 
+import atexit
+import gc
 import os
 import sys
 
@@ -12,6 +14,7 @@ def main() -> None:
     """The console script."""
     # gRPC's C core would print its own log lines between ours.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    atexit.register(gc.freeze)  # Else the end is a tenth of a second of looking through all modules for garbage.
     from limnad.cli.report import report_error
     from limnad.client.channels import channel_options
     from limnad.errors import LimnadError

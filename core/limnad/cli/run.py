@@ -19,7 +19,6 @@ from rich.live import Live
 from rich.text import Text
 
 from limnad.cli.feeding import Feeder
-from limnad.cli.outputs import json_line, print_epoch
 from limnad.cli.report import EXIT_INTERRUPTED, report_error
 from limnad.cli.terminal import console
 from limnad.cli.view import Rates, live_view, plain_line, summary_line
@@ -229,6 +228,8 @@ class Screen:
         self._err.print(Text(line), soft_wrap=True)
 
     def _print_outputs(self, job: Job) -> None:
+        from limnad.cli.outputs import json_line, print_epoch  # Polars is loaded while the job starts.
+
         try:
             with contextlib.suppress(JobFailed):
                 for output, epoch, batch in job.outputs(from_epochs=self._next_epochs):

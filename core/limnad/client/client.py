@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from limnad.batch import decode
 from limnad.client.agents import ClusterStatus
 from limnad.client.channels import Line, Tls
 from limnad.client.inputs import PATIENCE_S, Input
@@ -226,6 +225,8 @@ class Job:
         def start() -> Any:
             request = jobs_pb2.SubscribeRequest(job=self.name, outputs=names, from_epochs=wanted)
             return self._line.jobs.Subscribe(request)
+
+        from limnad.batch import decode  # Polars; only here, so that it is loaded while the job starts.
 
         for output in self._stream(start):
             if output.epoch > (first := wanted.get(output.name, output.epoch)):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
-from limnad.batch import encode
 from limnad.client.channels import Line
 from limnad.client.translation import FIRST_WAIT_S, LONGEST_WAIT_S, UnknownJob, Unreachable, translated
 from limnad.errors import ClusterError, JobError
@@ -136,6 +135,8 @@ class Input:
         return self._sequence
 
     def _rows(self, batch: Any) -> control_pb2.Push:
+        from limnad.batch import encode  # Polars: see `Job.outputs`.
+
         encoding, payload = encode(batch)
         number = exchange_pb2.Encoding.Name(int(encoding))
         return control_pb2.Push(input=self._name, rows=control_pb2.Rows(encoding=number, payload=payload))

@@ -10,13 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Self
 
-from limnad.batch import KEY_GROUPS
 from limnad.client.client import Client, Job
 from limnad.client.status import Checkpointing
 from limnad.errors import ClusterError, JobError
-
-MAX_WORKERS = KEY_GROUPS
-"""Another worker would own no key."""
+from limnad.limits import MAX_WORKERS
 
 STOP_S = 3.0
 """How long an agent that is to end may take; one that is stopped itself is killed then."""
@@ -54,8 +51,8 @@ class LocalCluster:
         metrics_port: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        if not 1 <= workers <= KEY_GROUPS:
-            raise JobError(f"a job needs 1 to {KEY_GROUPS} workers, not {workers}")
+        if not 1 <= workers <= MAX_WORKERS:
+            raise JobError(f"a job needs 1 to {MAX_WORKERS} workers, not {workers}")
         announced, announce = os.pipe()
         try:
             self._process = subprocess.Popen(

@@ -23,7 +23,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from limnad.cluster.effects import Progress, is_next
-from limnad.cluster.placement import MAX_WORKERS
+from limnad.limits import MAX_WORKERS
 from limnad.timely.antichain import MutableAntichain
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update

@@ -12,8 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from limnad.cluster.records import CheckpointRecord, PartitionRecord
-from limnad.timely.snapshot import PartitionKey
-from limnad.timely.source import Cut, Position
+from limnad.timely.source import Cut, PartitionKey, Position
 
 Standings: TypeAlias = Mapping[PartitionKey, PartitionRecord]
 """Where a checkpoint's partitions stand."""

@@ -10,8 +10,8 @@ from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
 if TYPE_CHECKING:
-    from limnad.timely.snapshot import PartitionKey, Snapshot
-    from limnad.timely.source import Cut
+    from limnad.timely.snapshot import Snapshot
+    from limnad.timely.source import Cut, PartitionKey
 
 COORDINATOR = -1
 """The coordinator's number where workers have theirs."""

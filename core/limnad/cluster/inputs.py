@@ -8,8 +8,20 @@ from limnad.batch import size_bytes
 from limnad.cluster.alignment import USUAL_LIMITS, AheadLimits, Lead
 from limnad.timely.graph import LogicalGraph, Stage, StageKind
 from limnad.timely.scheduler import Scheduler
-from limnad.timely.snapshot import PartitionKey, PartitionState
-from limnad.timely.source import Answer, Cut, End, Idle, Reader, Rows, Source, SteadySource, TimedReader, TimedSource
+from limnad.timely.snapshot import PartitionState
+from limnad.timely.source import (
+    Answer,
+    Cut,
+    End,
+    Idle,
+    PartitionKey,
+    Reader,
+    Rows,
+    Source,
+    SteadySource,
+    TimedReader,
+    TimedSource,
+)
 
 
 class SourceFailure(Exception):

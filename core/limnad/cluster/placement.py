@@ -17,9 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-MAX_WORKERS = 256
-"""As many as there are key groups: another worker would own none."""
-
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:

@@ -36,8 +36,8 @@ from limnad.timely.keeper import Keeper
 from limnad.timely.progress import Accumulation, FlushPolicy, ProgressBuffer
 from limnad.timely.reachability import Locations
 from limnad.timely.scheduler import Parcel, Scheduler
-from limnad.timely.snapshot import Part, PartitionKey, Snapshot
-from limnad.timely.source import Cut, Source
+from limnad.timely.snapshot import Part, Snapshot
+from limnad.timely.source import Cut, PartitionKey, Source
 from limnad.timely.timestamp import END, Timestamp
 from limnad.timely.tracker import Tracker, Update
 

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from limnad.timely.graph import PartitionFunction
-from limnad.timely.source import Position
+from limnad.timely.source import PartitionKey, Position
 from limnad.timely.state import Capture, Piece
 from limnad.timely.timestamp import Timestamp
 
 StateKey: TypeAlias = tuple[str, str]
 """``(stage, state)``."""
-
-PartitionKey: TypeAlias = tuple[str, str]
-"""``(input stage, partition)``."""
 
 
 @dataclass(frozen=True, slots=True)

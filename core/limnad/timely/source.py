@@ -7,7 +7,10 @@ Where it is not, the source is a `TimedSource`, and each cut is durable before a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+PartitionKey: TypeAlias = tuple[str, str]
+"""``(input stage, partition)``."""
 
 Position = dict[str, Any]
 """Where a reader stands; JSON values only, so that it can be stored. What it means is the source's own affair."""

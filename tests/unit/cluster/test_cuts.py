@@ -15,8 +15,8 @@ from limnad.cluster.inputs import Inputs, Partition
 from limnad.cluster.records import PartitionRecord
 from limnad.connectors import CsvFiles, TextFiles, by_time
 from limnad.stream.flow import Flow
-from limnad.timely.snapshot import PartitionKey, PartitionState
-from limnad.timely.source import Cut
+from limnad.timely.snapshot import PartitionState
+from limnad.timely.source import Cut, PartitionKey
 from tests.helpers.sources import Clock
 
 SEEDS = 300
