@@ -58,7 +58,8 @@ def patient_stream(start: Callable[[], Any], patience_s: float) -> Iterator[Any]
 
     Args:
         start: Makes the call.
-        patience_s: How long somebody who has answered before may be away.
+        patience_s: How long whoever answers may be away, counted from when that is noticed: before it, the call may
+            have had nothing to answer for hours.
     """
     deadline_s, wait_s = 0.0, FIRST_WAIT_S
     while True:
@@ -66,8 +67,8 @@ def patient_stream(start: Callable[[], Any], patience_s: float) -> Iterator[Any]
             for answer in translated_stream(start):
                 deadline_s, wait_s = 0.0, FIRST_WAIT_S
                 yield answer
-                deadline_s = time.monotonic() + patience_s
         except Unreachable:
+            deadline_s = deadline_s or time.monotonic() + patience_s
             if time.monotonic() + wait_s >= deadline_s:
                 raise
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,9 +10,10 @@ import grpc
 import pytest
 
 from limnad.batch import encode
-from limnad.client import Job
+from limnad.client import Job, translation
 from limnad.client.channels import Line
-from limnad.errors import MissedEpochs
+from limnad.client.inputs import PATIENCE_S
+from limnad.errors import ClusterError, MissedEpochs
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2
 
 
@@ -31,10 +33,11 @@ class Lost(grpc.RpcError):
 
 
 class Answers:
-    """Of one call; a call that breaks off is made again."""
+    """Of one call; a call that breaks off, after it was quiet for a while, is made again."""
 
-    def __init__(self, epochs: list[int], *, breaks: bool) -> None:
+    def __init__(self, epochs: list[int], quiet: Callable[[], None], *, breaks: bool) -> None:
         self._answers = iter([answer(epoch) for epoch in epochs])
+        self._quiet = quiet
         self._breaks = breaks
 
     def __iter__(self) -> Answers:
@@ -44,6 +47,7 @@ class Answers:
         for answer in self._answers:
             return answer
         if self._breaks:
+            self._quiet()
             raise Lost
         raise StopIteration
 
@@ -51,14 +55,15 @@ class Answers:
         pass
 
 
-def job(*calls: list[int]) -> Job:
+def job(*calls: list[int], patience_s: float = PATIENCE_S, quiet: Callable[[], None] = lambda: None) -> Job:
     """One whose agents give these epochs, one agent after the other."""
-    answers = iter([Answers(epochs, breaks=epochs is not calls[-1]) for epochs in calls])
+    answers = iter([Answers(epochs, quiet, breaks=epochs is not calls[-1]) for epochs in calls])
 
     def subscribe(_: jobs_pb2.SubscribeRequest) -> Any:
         return next(answers)
 
-    return Job("job", cast(Line, SimpleNamespace(jobs=SimpleNamespace(Subscribe=subscribe))))
+    line = cast(Line, SimpleNamespace(jobs=SimpleNamespace(Subscribe=subscribe)))
+    return Job("job", line, patience_s=patience_s)
 
 
 def test_outputs_begin_where_they_are_kept() -> None:
@@ -75,3 +80,43 @@ def test_a_gap_is_no_silent_one() -> None:
 def test_what_was_wanted_and_is_not_kept_is_told() -> None:
     with pytest.raises(MissedEpochs, match="epochs 3 to 6"):
         list(job([7, 8]).outputs(from_epochs={"out": 3}))
+
+
+class Clock:
+    """Stands for `time`, which does not pass but when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, wait_s: float) -> None:
+        self.now_s += wait_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(translation, "time", clock)
+    return clock
+
+
+def test_a_leader_that_is_lost_after_an_hour_of_quiet_is_waited_for_no_less(clock: Clock) -> None:
+    assert [epoch for _, epoch, _ in job([7], [8], quiet=lambda: clock.sleep(3600)).outputs()] == [7, 8]
+
+
+def test_a_leader_that_is_lost_before_the_first_epoch_is_waited_for(clock: Clock) -> None:
+    assert [epoch for _, epoch, _ in job([], [], [7]).outputs()] == [7]
+
+
+def test_a_leader_that_does_not_come_back_is_told_in_time(clock: Clock) -> None:
+    began_s = clock.now_s
+    with pytest.raises(ClusterError, match="cannot be reached"):
+        list(job(*[[]] * 100, [7], patience_s=10).outputs())
+    assert clock.now_s - began_s < 10
+
+
+def test_who_has_no_patience_is_told_at_once(clock: Clock) -> None:
+    with pytest.raises(ClusterError):
+        list(job([7], [8], patience_s=0).outputs())
