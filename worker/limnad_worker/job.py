@@ -27,6 +27,7 @@ from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
+from limnad_worker.asking import Asked
 from limnad_worker.coordination import Coordination, start_message
 from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
@@ -112,7 +113,7 @@ class Job:
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
         self.past = None if vault is None else Past(vault, self.view, self.outputs)
-        self._asked: list[asyncio.Future[int]] = []
+        self._asked = Asked()
         self._identity = secrets.token_hex(16)
         self._secret = ""
         self._submitted_s = self._running_s = time.monotonic()
@@ -259,7 +260,6 @@ class Job:
             self._feeder.begin(self.generation)
             if self.draining:
                 await self.tell_drain()
-            await self._ask_again()
         elif state.ended:
             await self._end(state, failure)
 
@@ -275,9 +275,7 @@ class Job:
             history.failed(self.view, failure)
         over = f"the job has ended: it is {state.value}"
         self._feeder.finish(over)
-        for waiting in self._asked:
-            if not waiting.done():
-                waiting.set_exception(Refused(over))
+        self._asked.end(over)
         self.view.ended_s = time.time()
         self.log.close()
         self.on_change()
@@ -291,26 +289,22 @@ class Job:
         """Time has passed."""
         await self.tell_leader(leader.Tick())
         if self._saving is not None and self._run.state is leader.State.RUNNING:
-            await self._saving.tick()
+            await self._saving.tick(asked=bool(self._asked))
 
     async def checkpoint(self) -> int:
         """Makes a checkpoint; its number, when it is durable.
 
         Raises:
-            Refused: The job has no store, or has ended.
+            Refused: The job has no store, or has ended; or the checkpoint was given up.
         """
         if self._vault is None:
             raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")
         if self.state.ended:
             raise Refused(f"the job has ended: it is {self.state.value}")
-        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._asked.append(waiting)
-        await self._ask_again()
-        return await waiting
-
-    async def _ask_again(self) -> None:
-        if self._asked and self._saving is not None and self._run.state is leader.State.RUNNING:
+        answer = self._asked.ask(self._saving.current if self._saving is not None else 0)
+        if self._saving is not None and self._run.state is leader.State.RUNNING:
             await self._saving.ask()
+        return await answer
 
     @property
     def is_running(self) -> bool:
@@ -340,10 +334,7 @@ class Job:
         self._coordination.let_go()
 
     async def _committed(self, checkpoint: int) -> None:
-        for waiting in self._asked:
-            if not waiting.done():
-                waiting.set_result(checkpoint)
-        self._asked.clear()
+        self._asked.made(checkpoint)
         await self.notify()
 
     async def _lost(self, why: str) -> None:
@@ -361,6 +352,7 @@ class Job:
             keep=self._source.keep,
             made=self._feeder.made,
             committed=self._committed,
+            dropped=self._asked.given_up,
             concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
             retained=self._feeder.retained,
             lost=self._lost,

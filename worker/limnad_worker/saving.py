@@ -40,6 +40,7 @@ class Surroundings:
         keep: Runs something until the agent stops.
         made: To be called when a checkpoint is about to be committed.
         committed: To be called when it is durable.
+        dropped: To be called with its number, if it had one, and the reason when it was given up.
         retained: To be called with the numbers of those that are kept, after others were deleted.
         concluded: To be called when a worker's sinks show all that the last checkpoint covers.
         lost: To be called with the reason when the job cannot go on: its store was taken away from it.
@@ -56,6 +57,7 @@ class Surroundings:
     keep: Callable[[Coroutine[Any, Any, None]], None]
     made: Callable[[int, CheckpointRecord], None]
     committed: Callable[[int], Awaitable[None]]
+    dropped: Callable[[int | None, str], None]
     retained: Callable[[Sequence[int]], Awaitable[None]]
     concluded: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
@@ -97,21 +99,24 @@ class Saving:
         """Whether no checkpoint is being made."""
         return self._machine.phase is points.Phase.IDLE
 
-    async def tick(self) -> None:
-        """Time has passed."""
+    @property
+    def current(self) -> int:
+        """The checkpoint that is being made; 0: none is, or it has no number yet."""
+        return self._machine.current or 0
+
+    async def tick(self, *, asked: bool) -> None:
+        """Time has passed, and somebody waits for a checkpoint that has not begun yet, or nobody does."""
         if self.idle and self._around.pins.held:
             return
-        if self._concluding:
-            if not self._concluded:
-                await self.ask()
-        else:
+        if asked or (self._concluding and not self._concluded):
+            await self.ask()
+        if not self._concluding:
             await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
 
     async def ask(self) -> None:
-        """Somebody wants a checkpoint."""
-        if self.idle and self._around.pins.held:
-            return  # Asked for again by each tick, or by whoever waits for it when the pin is gone.
-        await self._carry_out(self._machine.ask(time.monotonic()))
+        """Somebody wants a checkpoint: it begins now, or by a tick when none is under way and no pin holds."""
+        if self.idle and not self._around.pins.held:
+            await self._carry_out(self._machine.ask(time.monotonic()))
 
     async def conclude(self) -> None:
         """All engines have finished: makes the last checkpoint, and tries again until it is durable."""
@@ -255,6 +260,7 @@ class Saving:
         self._view.checkpoints_dropped += 1
         self._view.last_drop = reason
         history.checkpoint_dropped(self._view, number, self._around.generation, reason)
+        self._around.dropped(number, reason)
         if number is not None:
             self._around.keep(self._abandon(number))
 

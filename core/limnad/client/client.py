@@ -318,10 +318,10 @@ class Job:
             yield piece.worker, piece.text.decode(errors="replace")
 
     def checkpoint(self) -> int:
-        """Makes a checkpoint; returns its number when it is durable.
+        """Makes a checkpoint of all that the job has done by now; returns its number when it is durable.
 
         Raises:
-            JobError: The job has no store, or has ended.
+            JobError: The job has no store, or has ended, or the checkpoint was given up: says why.
         """
         answer = translated(lambda: self._line.jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
         return answer.checkpoint

@@ -106,7 +106,8 @@ def test_a_leader_that_is_lost_after_an_hour_of_quiet_is_waited_for_no_less(cloc
     assert [epoch for _, epoch, _ in job([7], [8], quiet=lambda: clock.sleep(3600)).outputs()] == [7, 8]
 
 
-def test_a_leader_that_is_lost_before_the_first_epoch_is_waited_for(clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_a_leader_that_is_lost_before_the_first_epoch_is_waited_for() -> None:
     assert [epoch for _, epoch, _ in job([], [], [7]).outputs()] == [7]
 
 
@@ -117,6 +118,7 @@ def test_a_leader_that_does_not_come_back_is_told_in_time(clock: Clock) -> None:
     assert clock.now_s - began_s < 10
 
 
-def test_who_has_no_patience_is_told_at_once(clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_who_has_no_patience_is_told_at_once() -> None:
     with pytest.raises(ClusterError):
         list(job([7], [8], patience_s=0).outputs())

@@ -1,0 +1,90 @@
+"""What whoever asks for a checkpoint is answered, whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from limnad_worker.feeding import Refused
+from limnad_worker.job import Job
+from limnad_worker.pinning import pin, unpin
+from limnad_worker.vault import Vault
+from tests.helpers.fake_engines import FakeHosts, run_job
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(f"dir:{tmp_path}", "job", keep=3)
+
+
+def test_who_asks_for_a_checkpoint_that_is_dropped_is_told_why(vault: Vault) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        async def full(_: int) -> None:
+            raise OSError("the disk is full")
+
+        hosts.storing = full
+        with pytest.raises(Refused, match="the disk is full"):
+            await job.checkpoint()
+
+    run_job(vault, test)
+
+
+def test_a_checkpoint_that_is_asked_for_begins_afterwards(vault: Vault) -> None:
+    """One that is under way does not cover what has been done when another one is asked for."""
+
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: int) -> None:
+            begun.set()
+            await go_on.wait()
+
+        hosts.storing = slow
+        first = asyncio.create_task(job.checkpoint())
+        await begun.wait()
+        second = asyncio.create_task(job.checkpoint())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await first == 1
+        assert await second == 2
+
+    run_job(vault, test)
+
+
+def test_a_checkpoint_that_is_dropped_concerns_only_those_who_asked_before_it_began(vault: Vault) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def first_fails(number: int) -> None:
+            if number == 1:
+                begun.set()
+                await go_on.wait()
+                raise OSError("the disk is full")
+
+        hosts.storing = first_fails
+        first = asyncio.create_task(job.checkpoint())
+        await begun.wait()
+        second = asyncio.create_task(job.checkpoint())
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(Refused, match="the disk is full"):
+            await first
+        assert await second == 2
+
+    run_job(vault, test)
+
+
+def test_who_asks_while_a_pin_holds_is_answered_when_it_is_gone(vault: Vault) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        del hosts
+        assert await pin(job, "upgrade", hold=True) == 1
+        asked = asyncio.create_task(job.checkpoint())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not asked.done()
+        unpin(job, "upgrade")
+        assert await asked == 2
+
+    run_job(vault, test)
