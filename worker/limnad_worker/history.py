@@ -8,6 +8,15 @@ from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 
+STATES = {
+    leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
+    leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
+    leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
+    leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
+    leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
+}
+"""The states of a job as clients see them; one that is to be started again is `RECOVERING` besides."""
+
 KEPT = 100
 """How many of each are remembered: the page shows the newest ones, and a job may run for months."""
 

@@ -53,14 +53,6 @@ STORE_RETRY_S = 1.0
 DRAINER = "limnad drain"
 """The producer that closes hand-fed inputs when a job is drained."""
 
-STATES = {
-    leader.State.STARTING: jobs_pb2.JOB_STATE_STARTING,
-    leader.State.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
-    leader.State.FINISHED: jobs_pb2.JOB_STATE_FINISHED,
-    leader.State.FAILED: jobs_pb2.JOB_STATE_FAILED,
-    leader.State.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
-}
-
 
 class Job:
     """One job.
@@ -78,6 +70,7 @@ class Job:
         pins: Those of its checkpoints that are kept.
         past: What it can go on from; None: it keeps no checkpoints.
         watch: What becomes of it, for those who watch it.
+        steering: Held by who changes what it works on or goes on from.
     """
 
     def __init__(
@@ -109,6 +102,8 @@ class Job:
         self._vault = vault
         self._feeder = self._make_feeder(vault)
         self._run = leader.Run(self.workers)
+        self._beginning = asyncio.Lock()
+        self.steering = asyncio.Lock()
         self._coordination = Coordination(engines.host, engines.coordinator, self.tell_leader)
         self._saving: Saving | None = None
         self._supervisor = Supervisor(request.max_restarts or MAX_RESTARTS, request.restart_window_s or WINDOW_S)
@@ -126,38 +121,47 @@ class Job:
     # -- generations ---------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Begins a generation, and with a store as often as the store is away again."""
+        """Begins a generation, and with a store as often as the store is away again.
+
+        If another one is begun before it has engines, that one takes its place.
+        """
         self._let_go()
         if not self.workers:
             self.workers = await self._source.gathered()
             self.on_change()
         accumulation = Accumulation(self.request.progress or self._source.progress)
-        self._secret = secrets.token_urlsafe(24)
-        run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
+        # From here on what is still said of the generation before means nothing.
+        run = self._run = leader.Run(self.workers, accumulation, concludes=self._vault is not None)
         if self.past is None:
             self.generation += 1
-        elif not await self._begin_in(self.past, run):
-            return
-        self._run = run
+        else:
+            async with self._beginning:
+                if not await self._begin_in(self.past, run):
+                    return
+        self._secret = secrets.token_urlsafe(24)
         self._saving = self._make_saving(self._vault, run) if self._vault is not None else None
         self.outputs.restart()
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
-        self.view.workers.extend(wire.Status() for _ in range(self.workers))
-        self.watch.begins(self.generation, self.workers, self.past.start if self.past is not None else 0)
-        engines = await self._source.take(self, self.workers)
-        if self.state.ended or self._run is not run:
+        self.view.workers.extend(wire.Status() for _ in range(run.workers))
+        self.watch.begins(self.generation, run.workers, self.past.start if self.past is not None else 0)
+        engines = await self._source.take(self, run.workers)
+        if self._is_over(run):
             for engine in engines:
                 engine.kill()
             return
         self.engines = engines
-        for worker, engine in enumerate(self.engines):
-            if engine.address:
+        for worker, engine in enumerate(engines):
+            if engine.address and not self._is_over(run):
                 await self.tell_leader(leader.Attached(worker, engine.address))
 
+    def _is_over(self, run: leader.Run) -> bool:
+        """Whether the job has ended, or another generation has begun."""
+        return self.state.ended or self._run is not run
+
     async def _begin_in(self, past: Past, run: leader.Run) -> bool:
-        """Begins a generation in the store, as often as that is away; False: the job has ended."""
-        while not self.state.ended:
+        """Begins a generation in the store, as often as that is away; False: it is over before it has begun."""
+        while not self._is_over(run):
             try:
                 self.generation = await past.begin(run, self._source.check)
             except Unavailable as error:
@@ -169,11 +173,13 @@ class Job:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
             else:
                 self._feeder.restored(past.record)
-                return not self.state.ended
+                return not self._is_over(run)
         return False
 
     async def restart(self) -> None:
-        """A new generation in the place of one that has ended."""
+        """A new generation in the place of one that has ended; none if the job has."""
+        if self.state.ended:
+            return
         self.recovering = True
         await self.notify()
         await self.begin()
@@ -215,7 +221,7 @@ class Job:
             archive=self.request.archive,
             function=self.request.function or "job",
             arguments=self.request.arguments,
-            workers=self.workers,
+            workers=self._run.workers,
             worker=worker,
             secret=self._secret,
             identity=self._vault.identity if self._vault is not None else self._identity,
@@ -359,7 +365,7 @@ class Job:
             saw=self.watch.saw,
             pins=self.pins,
         )
-        return Saving(self.request, self.workers, around)
+        return Saving(self.request, run.workers, around)
 
     def _make_feeder(self, vault: Vault | None) -> Feeder:
         around = Fed(
@@ -417,7 +423,7 @@ class Job:
 
     def snapshot(self) -> jobs_pb2.JobView:
         """The job as a client sees it."""
-        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else STATES[self.state]
+        self.view.state = jobs_pb2.JOB_STATE_RECOVERING if self.recovering else history.STATES[self.state]
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         self.view.width = self.workers

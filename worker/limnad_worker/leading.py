@@ -25,7 +25,7 @@ from limnad_worker.books import Books
 from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
-from limnad_worker.job import STATES, Job
+from limnad_worker.job import Job
 from limnad_worker.tracing import JobTrace, from_environment
 from limnad_worker.unpacking import safe_path
 from limnad_worker.vault import KEEP, Vault
@@ -465,7 +465,7 @@ def _recalled(record: JobRecord, hosts: Hosts) -> Job:
     job = Job(record.job, jobs_pb2.SubmitRequest.FromString(record.request), hosts, None)
     job.view = jobs_pb2.JobView.FromString(record.view)
     job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
-    job.state = next(state for state, number in STATES.items() if number == job.view.state)
+    job.state = next(state for state, number in history.STATES.items() if number == job.view.state)
     job.log.close()
     return job
 

@@ -24,13 +24,14 @@ class Past:
         start: The checkpoint that the generation has started from; 0: the inputs' beginning.
         record: What that one says.
         roll_back: The checkpoint that the next generation is to start from; newer ones are forgotten. 0: the newest.
+        missed: The one that it was to go back to, if that was deleted before, so that nothing came of it.
     """
 
     def __init__(self, vault: Vault, view: jobs_pb2.JobView, outputs: Outputs) -> None:
         self.vault = vault
         self.start = 0
         self.record: CheckpointRecord | None = None
-        self.roll_back = 0
+        self.roll_back = self.missed = 0
         self._view = view
         self._outputs = outputs
         self._recalled = False
@@ -69,11 +70,11 @@ class Past:
             await self._fill(await self.vault.read(max(numbers)))
 
     async def _rolled_back(self, checkpoints: Sequence[int]) -> Sequence[int]:
-        number, self.roll_back = self.roll_back, 0
-        if not number:
+        if not self.roll_back:
             return checkpoints
-        await self.vault.roll_back(number)
-        return [each for each in checkpoints if each <= number]
+        kept = await self.vault.roll_back(self.roll_back)  # If the store is away, it is still to be done.
+        self.missed, self.roll_back = 0 if self.roll_back in kept else self.roll_back, 0
+        return kept
 
     async def _choose(self, run: leader.Run, checkpoints: Sequence[int]) -> None:
         """The newest checkpoint that can be read."""

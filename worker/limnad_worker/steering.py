@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from limnad_worker import history
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
@@ -20,18 +22,19 @@ async def rescale(job: Job, workers: int) -> int:
     Raises:
         Refused: See `Job.checkpoint`; or a pin holds; or it went back.
     """
-    if workers == job.workers:
-        return await _settled(job)
-    refuse_if_held(job)
-    await job.checkpoint()
-    if workers != job.workers:  # Else somebody else has done it meanwhile.
-        history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
-        job.trial = Trial(job.workers, workers)
-        job.workers = workers
-        await job.restart()
-    generation = await _settled(job)
-    job.on_change()
-    return generation
+    async with job.steering:
+        if workers == job.workers:
+            return await _settled(job)
+        refuse_if_held(job)
+        await job.checkpoint()
+        if not job.state.ended:
+            history.restarted(job.view, f"It was rescaled from {job.workers} to {workers} workers.")
+            job.trial = Trial(job.workers, workers)
+            job.workers = workers
+            await job.restart()
+        generation = await _settled(job)
+        job.on_change()
+        return generation
 
 
 async def _settled(job: Job) -> int:
@@ -53,11 +56,12 @@ async def move(job: Job) -> None:
     Raises:
         Refused: See `Job.checkpoint`; or a pin holds.
     """
-    refuse_if_held(job)
-    await job.checkpoint()
-    if not job.state.ended:
-        history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
-        await job.restart()
+    async with job.steering:
+        refuse_if_held(job)
+        await job.checkpoint()
+        if not job.state.ended:
+            history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
+            await job.restart()
 
 
 async def drain(job: Job) -> None:
@@ -75,28 +79,40 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
         job: One with a store; it may have ended.
         number: The checkpoint; 0: the newest.
         workers: How many engines; 0: as many as before.
-        vault: The store, opened anew, which is the job's own from now on if that has ended.
+        vault: The store, opened anew, which is the job's own from now on if that has ended; else it is closed.
 
     Raises:
         Refused: There is no such checkpoint; or a pin holds.
     """
-    refuse_if_held(job)
-    numbers = await vault.numbers()
-    number = number or max(numbers, default=0)
-    if number not in numbers:
-        have = ", ".join(map(str, numbers)) or "none"
-        raise Refused(f"the job has no checkpoint {number}; it has: {have}")
-    if job.state.ended:
-        job.revive(vault)
-    else:
-        await vault.close()
-    assert job.past is not None
-    history.restarted(job.view, f"It was taken back to checkpoint {number}.")
-    job.past.roll_back = number
-    job.workers = workers or job.workers
-    job.on_change()
-    await job.restart()
-    return await _until_running(job)
+    own = False
+    async with job.steering:
+        try:
+            refuse_if_held(job)
+            numbers = await vault.numbers()
+            number = number or max(numbers, default=0)
+            if number not in numbers:
+                raise _no_checkpoint(number, numbers)
+            if own := job.state.ended:
+                job.revive(vault)
+        finally:
+            if not own:
+                await vault.close()
+        if not job.state.ended:  # It may have ended meanwhile: then it is too late, and the caller may try again.
+            assert job.past is not None
+            history.restarted(job.view, f"It was taken back to checkpoint {number}.")
+            job.past.roll_back = number
+            job.workers = workers or job.workers
+            job.on_change()
+            await job.restart()
+        generation = await _until_running(job)
+        if job.past is not None and job.past.missed == number:
+            raise _no_checkpoint(number, [job.past.start])
+        return generation
+
+
+def _no_checkpoint(number: int, numbers: Sequence[int]) -> Refused:
+    have = ", ".join(map(str, numbers)) or "none"
+    return Refused(f"the job has no checkpoint {number}; it has: {have}")
 
 
 async def recall_outputs(job: Job, vault: Vault) -> None:

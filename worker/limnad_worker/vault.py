@@ -176,13 +176,15 @@ class Vault:
         """The complete checkpoints, newest last."""
         return await self._call(lambda: Checkpoints(self._job).numbers())
 
-    async def roll_back(self, number: int) -> None:
-        """Forgets all checkpoints that are newer than this one."""
+    async def roll_back(self, number: int) -> tuple[int, ...]:
+        """Forgets all checkpoints that are newer than this one, none if it is gone itself; those that are left."""
 
         def older(state: State) -> State:
+            if number not in state.complete:
+                return state
             return replace(state, complete=tuple(each for each in state.complete if each <= number))
 
-        await self._call(lambda: self._checkpoints.change(older))
+        return await self._call(lambda: self._checkpoints.change(older).complete)
 
     async def read(self, number: int) -> CheckpointRecord:
         """What a checkpoint says.
