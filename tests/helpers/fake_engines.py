@@ -83,6 +83,7 @@ class FakeHosts:
         engines: All that there ever were.
         storing: See `FakeEngine`; to be changed at any time.
         check: Raises if the leader leads no more; to be changed at any time.
+        succeeds: See `Hosts`.
         failures: What went wrong in the background.
     """
 
@@ -92,6 +93,7 @@ class FakeHosts:
         self.engines: list[FakeEngine] = []
         self.storing: Callable[[int], Awaitable[None]] = _at_once
         self.check: Callable[[], Awaitable[None]] = _done
+        self.succeeds = True
         self.failures: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
 

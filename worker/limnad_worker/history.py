@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from limnad.cluster import leader
 from limnad_proto.v1 import control_pb2 as wire
@@ -19,6 +20,11 @@ STATES = {
 
 KEPT = 100
 """How many of each are remembered: the page shows the newest ones, and a job may run for months."""
+
+_ENDED = (
+    "The run was ended; nothing of it is left running. With --checkpoint it would have been started again from the "
+    "newest checkpoint."
+)
 
 
 def begun(name: str, request: jobs_pb2.SubmitRequest, *, durable: bool) -> jobs_pb2.JobView:
@@ -42,6 +48,16 @@ def built(view: jobs_pb2.JobView, told: wire.Built) -> None:
     view.probes.extend(told.probes)
     view.edges.extend(told.edges)
     view.loops.extend(told.loops)
+
+
+def told(worker: int, failed: wire.Failed) -> leader.Failure:
+    """An engine says why it failed."""
+    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback, failed.stage)
+
+
+def for_good(failure: leader.Failure) -> leader.Failure:
+    """Why a job that keeps no checkpoints has ended."""
+    return replace(failure, summary=f"{failure.summary} {_ENDED}")
 
 
 def failed(view: jobs_pb2.JobView, failure: leader.Failure) -> None:

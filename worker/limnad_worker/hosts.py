@@ -132,6 +132,9 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         progress: How jobs that do not say it gather their progress updates.
         coordinator: The address of one that all jobs share; empty: each has its own.
         shared_paths: Whether a job may be named by a path that all agents can read, instead of an archive.
+
+    Attributes:
+        succeeds: Whether it is decided in a store who leads: then nobody else may have this leader's jobs.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_leaving: Callable[[HostLink], Coroutine[Any, Any, None]] | None = None
         self.check_lead: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.succeeds = False
         self.archives: Archives | None = None
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:

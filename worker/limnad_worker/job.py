@@ -15,14 +15,13 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.records import PartError
 from limnad.cluster.registry import Deposed
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
-from limnad.store import StoreError, Unavailable
+from limnad.store import Conflict, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
@@ -41,11 +40,6 @@ from limnad_worker.saving import Saving, Surroundings
 from limnad_worker.tracing import JobTrace
 from limnad_worker.trial import Trial, or_back
 from limnad_worker.vault import Vault
-
-ENDED = (
-    "The run was ended; nothing of it is left running. With --checkpoint it would have been started again from the "
-    "newest checkpoint."
-)
 
 STORE_RETRY_S = 1.0
 """How often a job that cannot begin because its store is away looks again."""
@@ -167,6 +161,9 @@ class Job:
             except Unavailable as error:
                 self.view.last_fault = f"the store is away: {error}"
                 await asyncio.sleep(STORE_RETRY_S)
+            except Conflict as error:
+                if not self._source.succeeds:
+                    await self._fenced(str(error))
             except Deposed:
                 return False  # The agent ends, and who leads now begins a generation of its own.
             except (StoreError, PartError) as error:
@@ -241,7 +238,7 @@ class Job:
     async def _changed(self, state: leader.State) -> None:
         failure = self._run.failure
         if failure is not None and self._vault is None and failure.fault is leader.Fault.PROCESS:
-            failure = replace(failure, summary=f"{failure.summary} {ENDED}")
+            failure = history.for_good(failure)
         if failure is not None and self._vault is not None:
             if self._saving is not None:
                 self._saving.close()
@@ -253,6 +250,7 @@ class Job:
                 self.view.last_fault = failure.summary
                 history.restarted(self.view, failure.summary)
                 self.watch.lost(failure)
+                self.recovering = True
                 self._source.keep(self.restart())
                 return
             failure = verdict
@@ -347,6 +345,13 @@ class Job:
         self._let_go()
         await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, why))
 
+    async def _fenced(self, why: str) -> None:
+        """Somebody else has taken the job over: an earlier leader that did not know better, or another run."""
+        if self._source.succeeds:  # Who leads is decided elsewhere: whether that is this one is asked before it begins.
+            await self.tell_leader(leader.Failed(0, leader.Failure(leader.Fault.PROCESS, f"{why}.")))
+        else:
+            await self._lost(why)
+
     def _make_saving(self, vault: Vault, run: leader.Run) -> Saving:
         around = Surroundings(
             vault=vault,
@@ -362,6 +367,7 @@ class Job:
             concluded=lambda worker: self.tell_leader(leader.Concluded(worker)),
             retained=self._feeder.retained,
             lost=self._lost,
+            fenced=self._fenced,
             saw=self.watch.saw,
             pins=self.pins,
         )
@@ -394,7 +400,7 @@ class Job:
             case "finished":
                 await self.tell_leader(leader.Finished(worker))
             case "failed":
-                await self.tell_leader(leader.Failed(worker, _failure(worker, message.failed)))
+                await self.tell_leader(leader.Failed(worker, history.told(worker, message.failed)))
             case "status":
                 self.watch.metrics.told(worker, message.status)
                 self.view.workers[worker].CopyFrom(message.status)
@@ -490,7 +496,3 @@ class Job:
                 raise Refused(f"the job has ended: it is {self.state.value}")
             known = ", ".join(self.view.inputs) or "none"
             raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")
-
-
-def _failure(worker: int, failed: wire.Failed) -> leader.Failure:
-    return leader.Failure(leader.Fault(failed.fault), failed.summary, worker, failed.traceback, failed.stage)

@@ -127,7 +127,7 @@ class Leader:
         self._saving = asyncio.Lock()
         host.say = self._news.put_nowait
         hosts.on_leaving = self._let_leave
-        hosts.check_lead = self._check
+        hosts.check_lead, hosts.succeeds = self._check, books is not None
 
     def register(self, server: Any) -> None:
         """Adds what other agents and engines call to a server."""

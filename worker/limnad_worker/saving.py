@@ -43,7 +43,8 @@ class Surroundings:
         dropped: To be called with its number, if it had one, and the reason when it was given up.
         retained: To be called with the numbers of those that are kept, after others were deleted.
         concluded: To be called when a worker's sinks show all that the last checkpoint covers.
-        lost: To be called with the reason when the job cannot go on: its store was taken away from it.
+        lost: To be called with the reason when the job cannot go on: its store has lost what it knew.
+        fenced: To be called with the reason when somebody else has taken the job over in its store.
         saw: To be called with each effect and the view, for metrics.
         pins: The checkpoints that are kept; while one holds, none is begun.
     """
@@ -61,6 +62,7 @@ class Surroundings:
     retained: Callable[[Sequence[int]], Awaitable[None]]
     concluded: Callable[[int], Awaitable[None]]
     lost: Callable[[str], Awaitable[None]]
+    fenced: Callable[[str], Awaitable[None]]
     saw: Callable[[points.Effect, jobs_pb2.JobView], None]
     pins: Pins
 
@@ -181,7 +183,8 @@ class Saving:
             effects = await work()
         except (LostState, Conflict) as error:
             if not self._closed:
-                await self._around.lost(f"the job's store is not its own any more: {error}")
+                tell = self._around.lost if isinstance(error, LostState) else self._around.fenced
+                await tell(f"the job's store is not its own any more: {error}")
             return
         except (StoreError, PartError) as error:
             effects = self._machine.failed(number, str(error), time.monotonic())

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from limnad.cluster import leader
-from limnad.store import Unavailable
+from limnad.store import Conflict, Unavailable
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import steering
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.vault import Begun, Vault
-from tests.helpers.fake_engines import FakeHosts, run_job
+from tests.helpers.fake_engines import FakeHosts, run_job, until
 
 
 class Slow(Vault):
@@ -146,5 +146,46 @@ def test_a_checkpoint_that_is_deleted_before_it_is_gone_back_to_takes_none_with_
             await steering.restore(job, 2, 0, again(vault))
         assert job.is_running
         assert await vault.numbers() == (3,)
+
+    run_job(vault, test)
+
+
+def test_a_deposed_leader_that_takes_a_generation_all_the_same_does_not_end_the_job(vault: Slow) -> None:
+    """It asks whether it leads before and afterwards: in between somebody else may have taken over."""
+
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        earlier = await again(vault).begin_generation()
+        assert await job.checkpoint() == 1
+        assert job.generation == earlier.generation + 1
+        assert [engine.heard[:2] for engine in hosts.alive] == [["prepare", "start"]]
+
+    run_job(vault, test)
+
+
+def test_a_leader_whose_generation_is_snatched_by_an_earlier_one_takes_another(vault: Slow) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        del hosts
+        faster = ["once"]
+
+        async def snatch(what: str) -> None:
+            if what == "begin generation" and faster:
+                faster.pop()
+                raise Conflict("another leader was faster")
+
+        vault.before = snatch
+        await job.tell_leader(leader.Exited(0, "was killed"))
+        await until(job, lambda: job.is_running)
+        assert not faster
+
+    run_job(vault, test)
+
+
+def test_a_run_whose_store_another_run_has_taken_ends(vault: Slow) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        hosts.succeeds = False
+        await again(vault).begin_generation()
+        with pytest.raises(Refused, match="failed"):
+            await job.checkpoint()
+        assert "belongs to generation 2, not to 1" in job.view.failure.summary
 
     run_job(vault, test)
