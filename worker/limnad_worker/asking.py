@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from limnad.errors import ClusterError
 from limnad_worker.feeding import Refused
+
+
+class GivenUp(ClusterError):
+    """A checkpoint that somebody waited for was given up, says why; another one may succeed."""
 
 
 class Asked:
@@ -26,7 +31,8 @@ class Asked:
         """Somebody asks, while that one is being made; 0: none is. Its number comes when it is durable.
 
         Raises:
-            Refused: What is awaited raises it: it was given up, or the job has ended.
+            GivenUp: What is awaited raises it.
+            Refused: What is awaited raises it: the job has ended.
         """
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((under_way, answer))
@@ -38,7 +44,7 @@ class Asked:
 
     def given_up(self, number: int | None, why: str) -> None:
         """A checkpoint was given up; None: before it had a number."""
-        self._settle(number, lambda answer: answer.set_exception(Refused(f"the checkpoint was given up: {why}")))
+        self._settle(number, lambda answer: answer.set_exception(GivenUp(f"the checkpoint was given up: {why}")))
 
     def end(self, why: str) -> None:
         """No more are made."""

@@ -80,6 +80,10 @@ class Books:
         """See `Registry.save`."""
         await self._call(lambda registry, _: registry.save(record))
 
+    async def withdraw(self, job: str) -> None:
+        """Deletes a job's record alone, if there is one: see `Registry.forget`."""
+        await self._call(lambda registry, _: registry.forget(job))
+
     async def forget(self, record: JobRecord) -> None:
         """Deletes a job that has ended, and its checkpoints if they are here."""
 

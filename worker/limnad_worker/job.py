@@ -299,7 +299,8 @@ class Job:
         """Makes a checkpoint; its number, when it is durable.
 
         Raises:
-            Refused: The job has no store, or has ended; or the checkpoint was given up.
+            Refused: The job has no store, or has ended.
+            GivenUp: It could not be made; another one may.
         """
         if self._vault is None:
             raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")

@@ -11,10 +11,11 @@ import grpc
 
 from limnad.errors import JobError
 from limnad.limits import MAX_WORKERS
-from limnad.store import StoreError
+from limnad.store import StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 from limnad_worker import steering
+from limnad_worker.asking import GivenUp
 from limnad_worker.feeding import Doubtful, Refused
 from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
@@ -241,8 +242,8 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             refuse_if_held(job)
             return jobs_pb2.CheckpointResponse(checkpoint=await job.checkpoint())
-        except Refused as error:
-            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+        except (Refused, GivenUp) as error:
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
 
     async def ListCheckpoints(  # noqa: N802
         self, request: jobs_pb2.ListCheckpointsRequest, context: Context
@@ -262,9 +263,10 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             generation = await self._whole(self._leader.restore(job, request.checkpoint, request.workers))
         except Refused as error:
-            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
             await _abort(context, error)
+        await self._leader.settle(job)
         return jobs_pb2.RestoreResponse(generation=generation)
 
     async def Rescale(self, request: jobs_pb2.RescaleRequest, context: Context) -> jobs_pb2.RescaleResponse:  # noqa: N802
@@ -273,17 +275,19 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if not 1 <= request.workers <= MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            return jobs_pb2.RescaleResponse(generation=await self._whole(steering.rescale(job, request.workers)))
-        except Refused as error:
-            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+            generation = await self._whole(steering.rescale(job, request.workers))
+        except (Refused, GivenUp) as error:
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
+        await self._leader.settle(job)
+        return jobs_pb2.RescaleResponse(generation=generation)
 
     async def Pin(self, request: jobs_pb2.PinRequest, context: Context) -> jobs_pb2.PinResponse:  # noqa: N802
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         try:
             number = await pin(job, request.name, hold=request.hold)
-        except Refused as error:
-            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+        except (Refused, GivenUp) as error:
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         await self._leader.settle(job)
         return jobs_pb2.PinResponse(checkpoint=number)
 
@@ -300,7 +304,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             await self._whole(self._leader.delete(job))
         except Refused as error:
-            await _refuse(context, str(error), grpc.StatusCode.FAILED_PRECONDITION)
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
             await _abort(context, error)
         return jobs_pb2.DeleteResponse()
@@ -330,10 +334,21 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await _abort(context, error)
 
 
-async def _abort(context: Context, error: Exception) -> NoReturn:
-    """Says why something cannot be had, and whether to try again."""
-    away = isinstance(error, NotLeading)
-    await _refuse(context, str(error), grpc.StatusCode.UNAVAILABLE if away else grpc.StatusCode.INVALID_ARGUMENT)
+async def _abort(
+    context: Context, error: Exception, refused: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT
+) -> NoReturn:
+    """Says why something cannot be had, and whether to try again.
+
+    Args:
+        context: Of the call.
+        error: Why not.
+        refused: Says that it would be in vain.
+    """
+    if isinstance(error, NotLeading | Unavailable):
+        refused = grpc.StatusCode.UNAVAILABLE
+    elif isinstance(error, GivenUp):
+        refused = grpc.StatusCode.ABORTED
+    await _refuse(context, str(error), refused)
 
 
 async def _refuse(context: Context, why: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT) -> NoReturn:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from limnad.cluster import leader
 from limnad.cluster.registry import Deposed, Fate, JobRecord, forgotten, job_name
-from limnad.store import StoreError
+from limnad.store import StoreError, Unavailable
 from limnad.store.opening import parse
 from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb2
 from limnad_worker import history, steering
@@ -147,7 +146,7 @@ class Leader:
     async def leave(self) -> None:
         """Has all jobs that keep checkpoints make one: this agent is about to go."""
         self._leaving = True
-        await asyncio.gather(*[_save(job) for job in self.jobs])
+        await asyncio.gather(*[steering.save(job) for job in self.jobs])
 
     async def stop(self) -> None:
         """Ends all engines. Jobs in the registry are not ended: the next leader goes on with them."""
@@ -176,6 +175,8 @@ class Leader:
     async def _lead(self, term: int, records: list[JobRecord]) -> None:
         _LOG.info("this agent leads, in term %d, with %d jobs in the registry", term, len(records))
         self._recalling = {record.job for record in records}
+        for record in records:  # A client may have missed the answer of the leader before, and ask again at once.
+            self._know(jobs_pb2.SubmitRequest.FromString(record.request), record.job)
         self.hosts.open(term)
         await self.hosts.add(self._link)
         self._not_leading = ""
@@ -274,6 +275,8 @@ class Leader:
             raise NotLeading(self._not_leading)
         async with self._submitting:
             known = self._requests.get(request.request_id)
+            if known in self._recalling:
+                raise NotLeading("the leader is about to go on with the job")
             if known is not None and known in self._entries:
                 entry = self._entries[known]
                 if entry.job.request != request:
@@ -289,6 +292,7 @@ class Leader:
                 self._requests.pop(request.request_id, None)
                 if before is not None:
                     self._add(before)
+                self.hosts.keep(self._withdraw(entry.job.name))
                 raise
         self.hosts.keep(entry.job.begin())
         return entry.job
@@ -334,10 +338,25 @@ class Leader:
             )
         return vault
 
+    async def _withdraw(self, name: str) -> None:
+        """Has the registry be as if a job had not been submitted whose client was told that it may not have been."""
+        while True:
+            async with self._submitting:
+                with contextlib.suppress(Deposed, StoreError):
+                    if (entry := self._entries.get(name)) is not None:  # The one before it, or one submitted since.
+                        entry.saved = None
+                        return await self._save(entry)
+                    if self._books is not None:
+                        return await self._books.withdraw(name)
+            await asyncio.sleep(STORE_RETRY_S)
+
+    def _know(self, request: jobs_pb2.SubmitRequest, job: str) -> None:
+        if request.request_id:
+            self._requests[request.request_id] = job
+
     def _add(self, entry: Entry) -> None:
         self._entries[entry.job.name] = entry
-        if entry.job.request.request_id:
-            self._requests[entry.job.request.request_id] = entry.job.name
+        self._know(entry.job.request, entry.job.name)
         entry.job.on_change = lambda: self.hosts.keep(self._save_at_last(entry))
 
     async def restore(self, job: Job, checkpoint: int, workers: int) -> int:
@@ -363,8 +382,10 @@ class Leader:
         if not job.state.ended:
             raise Refused(f"the job {job.name} is {job.state.value}: cancel or drain it first")
         await self.settle(job)
-        async with self._saving:
-            await self._forget(self._entries[job.name])
+        async with job.steering, self._saving:
+            entry = self._entries.get(job.name)
+            if entry is not None and job.state.ended:  # Else it was restored, or forgotten, meanwhile.
+                await self._forget(entry)
 
     async def recall_outputs(self, job: Job) -> None:
         """Has a job that ended under another leader give what its last checkpoint has kept of its outputs."""
@@ -421,16 +442,20 @@ class Leader:
                         )  # A leader that comes now finds the job; one that came before does not.
                 except Deposed as error:
                     self.deposed.set()
-                    raise StoreError(f"{error}: ask it") from None
+                    raise Unavailable(f"{error}: ask it") from None
             entry.saved = record
         if record.fate is Fate.ENDED:
             await self._forget_old()
 
     async def _forget_old(self) -> None:
         async with self._saving:
-            records = [entry.saved for entry in self._entries.values() if entry.saved is not None]
-            for record in forgotten(records):
-                await self._forget(self._entries[record.job])
+            # One that is being restored has ended, as far as the registry knows.
+            ended = [entry.saved for entry in self._entries.values() if entry.job.state.ended]
+            records = [record for record in ended if record is not None]
+            for entry in [self._entries[record.job] for record in forgotten(records)]:
+                if entry.job.state.ended and not entry.job.steering.locked():
+                    async with entry.job.steering:
+                        await self._forget(entry)
 
     async def _forget(self, entry: Entry) -> None:
         request = entry.job.request
@@ -457,7 +482,7 @@ class Leader:
     async def _let_leave(self, link: HostLink) -> None:
         """Takes what works on a host elsewhere, from a new checkpoint."""
         if not self._leaving:
-            await asyncio.gather(*[_move(job) for job in link.jobs])
+            await asyncio.gather(*[steering.move(job) for job in link.jobs])
 
 
 def _recalled(record: JobRecord, hosts: Hosts) -> Job:
@@ -468,18 +493,3 @@ def _recalled(record: JobRecord, hosts: Hosts) -> Job:
     job.state = next(state for state, number in history.STATES.items() if number == job.view.state)
     job.log.close()
     return job
-
-
-async def _save(job: Job) -> None:
-    if not job.pins.held:  # Else it goes on from the one that holds.
-        await _quietly(job.checkpoint())
-
-
-def _move(job: Job) -> Coroutine[Any, Any, None]:
-    return _quietly(steering.move(job))
-
-
-async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
-    """What a job without a store, or one that ends meanwhile, cannot do is no failure of a planned stop."""
-    with contextlib.suppress(Refused, StoreError):
-        await work

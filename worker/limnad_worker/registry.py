@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -71,30 +72,46 @@ class Registry:
         return self._change(lambda record: record.give_number(self.term, self._uid)).next_job - 1
 
     def save(self, record: JobRecord) -> None:
-        """Writes a job's record; may be called again if its outcome is unknown.
+        """Writes a job's record; may be called again, also with another one, if its outcome is unknown.
 
         Raises:
             Deposed: There is another leader.
         """
         key, value = f"{JOB}{record.job}", _of_term(record, self.term).encode()
-        try:
-            self._versions[record.job] = self._ledger.put(key, value, self._versions.get(record.job, ABSENT))
-        except Conflict:
-            held = self._ledger.get(key)
-            if held is None or held.value != value:
-                raise Deposed(DEPOSED) from None
-            self._versions[record.job] = held.version
+        version = self._versions.get(record.job, ABSENT)
+        while True:
+            try:
+                self._versions[record.job] = self._ledger.put(key, value, version)
+            except Conflict:
+                held = self._own(key)
+                if held is None:
+                    raise Deposed(DEPOSED) from None
+                version = held.version  # An earlier call of ours has come about, though its answer was lost.
+            else:
+                return
 
     def forget(self, job: str) -> None:
-        """Deletes a job's record.
+        """Deletes a job's record, if there is one; may be called again.
 
         Raises:
             Deposed: There is another leader.
         """
-        try:
-            self._ledger.delete(f"{JOB}{job}", self._versions.pop(job))
-        except Conflict:
-            raise Deposed(DEPOSED) from None
+        key = f"{JOB}{job}"
+        while (held := self._own(key)) is not None:
+            with suppress(Conflict):  # Another leader has just found it, as we shall see.
+                self._ledger.delete(key, held.version)
+        self._versions.pop(job, None)
+
+    def _own(self, key: str) -> Record | None:
+        """A job's record, which nobody else has written: each leader writes its own term into it.
+
+        Raises:
+            Deposed: Somebody else has.
+        """
+        held = self._ledger.get(key)
+        if held is not None and JobRecord.decode(held.value).term != self.term:
+            raise Deposed(DEPOSED)
+        return held
 
     def _change(self, step: Callable[[LeaderRecord], LeaderRecord]) -> LeaderRecord:
         while True:

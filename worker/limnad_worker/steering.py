@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from limnad_worker import history
+from limnad_worker.asking import GivenUp
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.past import Past
@@ -21,6 +23,7 @@ async def rescale(job: Job, workers: int) -> int:
 
     Raises:
         Refused: See `Job.checkpoint`; or a pin holds; or it went back.
+        GivenUp: See `Job.checkpoint`.
     """
     async with job.steering:
         if workers == job.workers:
@@ -50,18 +53,26 @@ async def _settled(job: Job) -> int:
     return generation
 
 
-async def move(job: Job) -> None:
-    """Has it go on from a new checkpoint, on the hosts that there are now.
+async def save(job: Job) -> None:
+    """Makes a checkpoint before a planned stop, if that can be done."""
+    if not job.pins.held:  # Else it goes on from the one that holds.
+        with contextlib.suppress(Refused, GivenUp):
+            await job.checkpoint()
 
-    Raises:
-        Refused: See `Job.checkpoint`; or a pin holds.
-    """
+
+async def move(job: Job) -> None:
+    """Has it go on from a new checkpoint, on the hosts that there are now, if that can be done: that is no failure."""
     async with job.steering:
-        refuse_if_held(job)
-        await job.checkpoint()
-        if not job.state.ended:
-            history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
-            await job.restart()
+        with contextlib.suppress(Refused, GivenUp):
+            await _move(job)
+
+
+async def _move(job: Job) -> None:
+    refuse_if_held(job)
+    await job.checkpoint()
+    if not job.state.ended:
+        history.restarted(job.view, "An agent that it worked on was to stop: it went on elsewhere.")
+        await job.restart()
 
 
 async def drain(job: Job) -> None:

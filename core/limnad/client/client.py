@@ -321,7 +321,8 @@ class Job:
         """Makes a checkpoint of all that the job has done by now; returns its number when it is durable.
 
         Raises:
-            JobError: The job has no store, or has ended, or the checkpoint was given up: says why.
+            JobError: The job has no store, or has ended.
+            ClusterError: It was given up, says why; or the leader cannot be reached.
         """
         answer = translated(lambda: self._line.jobs.Checkpoint(jobs_pb2.CheckpointRequest(job=self.name)))
         return answer.checkpoint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from limnad_worker.feeding import Refused
+from limnad_worker.asking import GivenUp
 from limnad_worker.job import Job
 from limnad_worker.pinning import pin, unpin
 from limnad_worker.vault import Vault
@@ -25,7 +25,7 @@ def test_who_asks_for_a_checkpoint_that_is_dropped_is_told_why(vault: Vault) -> 
             raise OSError("the disk is full")
 
         hosts.storing = full
-        with pytest.raises(Refused, match="the disk is full"):
+        with pytest.raises(GivenUp, match="the disk is full"):
             await job.checkpoint()
 
     run_job(vault, test)
@@ -69,7 +69,7 @@ def test_a_checkpoint_that_is_dropped_concerns_only_those_who_asked_before_it_be
         second = asyncio.create_task(job.checkpoint())
         await asyncio.sleep(0)
         go_on.set()
-        with pytest.raises(Refused, match="the disk is full"):
+        with pytest.raises(GivenUp, match="the disk is full"):
             await first
         assert await second == 2
 

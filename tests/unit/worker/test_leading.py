@@ -1,0 +1,217 @@
+"""Jobs that are submitted, and what the registry has of them, when leader or store is away at the wrong moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from limnad.cluster import leader as machine
+from limnad.cluster.registry import JobRecord
+from limnad.store import Unavailable, open_store
+from limnad_proto.v1 import hosts_pb2, jobs_pb2
+from limnad_worker import leading
+from limnad_worker.archives import Archives
+from limnad_worker.books import Books
+from limnad_worker.hosts import Hosts
+from limnad_worker.leading import Leader, NotLeading
+from limnad_worker.registry import JOB, Registry
+from limnad_worker.vault import Vault
+
+
+class NoHost:
+    """A host whose engines never come."""
+
+    leader = ""
+    say: Any = None
+
+    def tell(self, message: hosts_pb2.ToHost) -> None:
+        """See `Host.tell`."""
+
+
+async def led(folder: Path, uid: str) -> Leader:
+    """A leader that has taken the lead in the store of that folder."""
+    info = hosts_pb2.HostInfo(uid=uid, slots=1)
+    hosts = Hosts(host="", build="", uid=uid, expected=1, warm=0, spares=0)
+    books = Books(f"dir:{folder / 'store'}", uid)
+    leader = Leader(info, cast(Any, NoHost()), hosts, Archives(folder / uid, books), books, accept_paths=True)
+    leader.hosts.keep(leader._take_lead(books))
+    await eventually(lambda: not leader._not_leading)
+    return leader
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for something that nobody tells of."""
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it does not come about")
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(limited())
+
+
+def registered(folder: Path) -> dict[str, JobRecord]:
+    """What the registry says of each job."""
+    store = open_store(f"dir:{folder / 'store'}")
+    held = [store.ledger.get(key) for key in store.ledger.keys(JOB)]
+    store.close()
+    records = [JobRecord.decode(record.value) for record in held if record is not None]
+    return {record.job: record for record in records}
+
+
+REQUEST = jobs_pb2.SubmitRequest(path="job.py", workers=1, request_id="once")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leading, "STORE_RETRY_S", 0.01)
+
+
+def test_a_request_that_is_repeated_while_its_job_is_found_again_starts_no_second_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        first = await led(tmp_path, "first")
+        job = await first.submit(REQUEST)
+        await first.stop()
+        away = ["away"]
+
+        def open_vault(*arguments: Any) -> Vault:
+            if away:
+                raise Unavailable("the store is away")
+            return Vault(*arguments)
+
+        monkeypatch.setattr(leading, "Vault", open_vault)
+        second = await led(tmp_path, "second")
+        with pytest.raises(NotLeading):
+            await second.submit(REQUEST)
+        away.clear()
+        await eventually(lambda: not second._recalling)
+        assert (await second.submit(REQUEST)).name == job.name
+        assert [each.name for each in second.jobs] == [job.name]
+        await second.stop()
+
+    run(test)
+    assert list(registered(tmp_path)) == ["job-1"]
+
+
+class Lossy:
+    """A registry whose saves come about, and whose answers are lost, as often as a test wants."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.losses = 0
+        save = Registry.save
+
+        def saved(registry: Registry, record: JobRecord) -> None:
+            put = registry._ledger.put
+
+            class Ledger:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(held, name)
+
+                def put(ledger: Any, *arguments: Any) -> Any:  # noqa: N805 - `self` is the registry's
+                    version = put(*arguments)
+                    if self.losses:
+                        self.losses -= 1
+                        raise Unavailable("the store did not answer")
+                    return version
+
+            held, registry._ledger = registry._ledger, cast(Any, Ledger())
+            try:
+                save(registry, record)
+            finally:
+                registry._ledger = held
+
+        monkeypatch.setattr(Registry, "save", saved)
+
+
+@pytest.fixture
+def lossy(monkeypatch: pytest.MonkeyPatch) -> Lossy:
+    return Lossy(monkeypatch)
+
+
+def test_a_job_whose_client_was_told_of_a_failure_is_not_started_by_the_next_leader(
+    tmp_path: Path, lossy: Lossy
+) -> None:
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        lossy.losses = 1
+        with pytest.raises(Unavailable):
+            await leader.submit(REQUEST)
+        assert not leader.jobs
+        await eventually(lambda: not registered(tmp_path))
+        assert (await leader.submit(REQUEST)).name == "job-2"
+        await leader.stop()
+
+    run(test)
+    assert list(registered(tmp_path)) == ["job-2"]
+
+
+def test_a_name_can_be_had_when_whether_it_was_taken_is_not_known(tmp_path: Path, lossy: Lossy) -> None:
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        named = jobs_pb2.SubmitRequest(path="job.py", workers=1, name="etl", request_id="named")
+        lossy.losses = 1
+        with pytest.raises(Unavailable):
+            await leader.submit(named)
+        assert (await leader.submit(named)).name == "etl"
+        await leader.stop()
+        assert not leader.deposed.is_set()
+
+    run(test)
+    assert registered(tmp_path)["etl"].number == 2
+
+
+def test_an_answer_of_the_store_that_is_lost_deposes_nobody(tmp_path: Path, lossy: Lossy) -> None:
+    """The record that was written is the leader's own: it is not another leader that has changed it."""
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        job = await leader.submit(REQUEST)
+        lossy.losses = 1
+        job.draining = True
+        job.on_change()
+        await eventually(lambda: not lossy.losses)
+        await job.cancel()
+        await leader.settle(job)
+        assert not leader.deposed.is_set()
+        await leader.stop()
+
+    run(test)
+    assert jobs_pb2.JobView.FromString(registered(tmp_path)["job-1"].view).state == jobs_pb2.JOB_STATE_CANCELLED
+
+
+def test_a_job_that_is_restored_is_not_forgotten_as_one_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "forgotten", lambda records: [each for each in records if each.view])
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        job = await leader.submit(REQUEST)
+        monkeypatch.setattr(leader, "_forget_old", _nothing)
+        await job.cancel()
+        await leader.settle(job)
+        monkeypatch.undo()
+        monkeypatch.setattr(leading, "forgotten", lambda records: [each for each in records if each.view])
+        job.revive(await asyncio.to_thread(Vault, f"dir:{tmp_path / 'store'}", job.name, 3))
+        assert job.state is machine.State.STARTING
+        await leader._forget_old()
+        assert leader.job(job.name) is job
+        await leader.stop()
+
+    run(test)
+
+
+async def _nothing() -> None:
+    pass
