@@ -31,7 +31,7 @@ def find_program(name: str, package: str, variable: str, advice: str) -> str:
     if os.geteuid() or not shutil.which("apt-get"):
         raise RuntimeError(unknown)
     # Tests may run side by side: one installs, the others wait.
-    with (Path(tempfile.gettempdir()) / f"limnad-{name}-install.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / "limnad-install.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not shutil.which(name):
             _apt(unknown, "update")

@@ -24,6 +24,11 @@ Hashes: TypeAlias = npt.NDArray[np.uint64]
 _NUMBERS: Final = frozenset(
     {pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64}
 )
+_SIMPLE: Final = frozenset(
+    {pl.String, pl.Binary, pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64}
+)
+"""Values that are the same for Polars' hash and for Python's dict just when they are the same for us, nulls too."""
+
 FEW: Final = 32
 """So many rows Python looks through in the time of a few of NumPy's calls, which is what a change consists of."""
 
@@ -120,7 +125,8 @@ def identities(columns: Sequence[Column], length: int) -> Hashes:
 
 def _words(column: Column) -> Hashes:
     if isinstance(column, pl.Series):
-        return hash_series(column)
+        # Polars' own hash may be another one in another process or version: a word lives no longer than a call.
+        return column.hash().to_numpy() if column.dtype.base_type() in _SIMPLE else hash_series(column)
     if column.dtype.kind == "f":
         return hash_numbers(column)
     words: Hashes = column.view(np.uint64) if column.dtype.itemsize == 8 else column.astype(np.uint64)
@@ -129,18 +135,25 @@ def _words(column: Column) -> Hashes:
 
 def same_rows(columns: Columns, length: int) -> tuple[Indexes, Indexes]:
     """Which rows are the same; see `groups`."""
-    # Floats are left out, because Python's dict does not know that NaN is NaN.
-    whole = [column for column in columns if isinstance(column, np.ndarray) and column.dtype.kind in "iu"]
-    if length > FEW or len(whole) < len(columns):
+    if length > FEW or not all(map(_is_simple, columns)):
         return groups(identities(columns, length), columns)
-    found: dict[tuple[int, ...], list[int]] = {}
-    for place, row in enumerate(zip(*(column.tolist() for column in whole), strict=True)):
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for place, row in enumerate(zip(*map(_values, columns), strict=True)):
         found.setdefault(row, []).append(place)
     if len(found) == length:
         return np.arange(length), np.arange(length)
     order = [place for places in found.values() for place in places]
     lengths = np.array([len(places) for places in found.values()])
     return np.array(order), np.cumsum(lengths) - lengths
+
+
+def _is_simple(column: Column) -> bool:
+    # Floats are not, because Python's dict does not know that NaN is NaN.
+    return column.dtype.base_type() in _SIMPLE if isinstance(column, pl.Series) else column.dtype.kind in "iu"
+
+
+def _values(column: Column) -> list[Any]:
+    return column.to_list() if isinstance(column, pl.Series) else column.tolist()
 
 
 def groups(hashes: Hashes, columns: Columns) -> tuple[Indexes, Indexes]:

@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,12 +60,16 @@ def test_different_times(rows: list[tuple[int, ...]]) -> None:
     assert few == many
 
 
-@given(pairs)
-def test_same_rows(rows: list[tuple[int, ...]]) -> None:
+names = st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "b", "a" * 40, "\0"])), min_size=10, max_size=10)
+
+
+@given(pairs, names, st.integers(0, 10))
+def test_same_rows(rows: list[tuple[int, ...]], texts: list[str | None], cut: int) -> None:
     key, coordinates = arrays(rows)
+    name = pl.Series(texts[:cut], dtype=pl.String).append(pl.Series(texts[cut:], dtype=pl.String))[: len(rows)]
 
     def find() -> Any:
-        order, starts = columns.same_rows((key, *coordinates), len(rows))
+        order, starts = columns.same_rows((key, name, *coordinates), len(rows))
         ends = [*starts[1:], len(order)][: len(starts)]
         return sorted(sorted(order[start:end].tolist()) for start, end in zip(starts, ends, strict=True))
 

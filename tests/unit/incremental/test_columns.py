@@ -19,6 +19,8 @@ VALUES: dict[str, tuple[Any, list[Any]]] = {
     "dates": (pl.Date, [date(2020, 1, 1), None, date(2020, 1, 1), date(2021, 1, 1)]),
     "lists": (pl.List(pl.Int64), [[1], None, [1], []]),
     "booleans": (pl.Boolean, [True, False, True, None]),
+    "bytes": (pl.Binary, [b"a", None, b"a", b""]),
+    "categories": (pl.Categorical, ["a", None, "a", "b"]),
 }
 
 
@@ -27,9 +29,11 @@ def layout(dtype: Any) -> Layout:
 
 
 @pytest.mark.parametrize("name", VALUES)
-@pytest.mark.parametrize("collide", [False, True])
-def test_equal_rows_are_consolidated(name: str, collide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if collide:
+@pytest.mark.parametrize("how", ["few", "many", "many that collide"])
+def test_equal_rows_are_consolidated(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how != "few":
+        monkeypatch.setattr(columns, "FEW", 0)
+    if how == "many that collide":
         monkeypatch.setattr(columns, "_words", lambda column: np.zeros(len(column), np.uint64))
     dtype, values = VALUES[name]
     of = layout(dtype)
