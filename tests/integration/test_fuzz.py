@@ -7,6 +7,7 @@ long to go on; what is run by default is a bounded share.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -178,7 +179,13 @@ class Target:
         assert next(state for state in states if state in ("running", "failed", "cancelled", "finished")) == "running"
 
     def lines(self) -> dict[str, list[grpc.Channel]]:
-        """Channels by service: to the leader, to an engine, to a coordinator."""
+        """Channels by service: to the leader, to an engine, to a coordinator; once there are such."""
+        while True:
+            self.until_running()
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, StopIteration, IndexError):
+                return self._lines()
+
+    def _lines(self) -> dict[str, list[grpc.Channel]]:
         folder = self.agents.folder
         authority, trusted = read_pair(folder / "ca.crt", folder / "ca.key"), (folder / "ca.crt").read_bytes()
         pair = issue(authority, [f"{role}.limnad.internal" for role in Role])
@@ -226,7 +233,6 @@ def test_whatever_is_said_is_answered_by_a_status(target: Target, path: str) -> 
     method = methods()[path]
     service = path.split("/")[1]
     rng = random.Random(f"{path} {SEED}")
-    target.until_running()
     lines = target.lines()[service]
     names = [target.ended.name, "words", "lengths", "totals", "job.py"]
     if not path.endswith(ENDING):

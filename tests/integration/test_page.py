@@ -70,7 +70,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     yield opener
     for page, watched in opened:
-        watched.forgive("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "status of 401")
+        watched.forgive("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "status of 401", "status of 503")
         assert watched.wrong == []
         assert all(host.startswith("127.0.0.1:") for host in watched.hosts)
         page.context.close()

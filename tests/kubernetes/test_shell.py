@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client
 
 from limnad_operator.model import GROUP, VERSION
-from tests.helpers.kube import until
+from tests.helpers.kube import until, until_custom
 from tests.helpers.operator_process import OperatorProcess
 from tests.helpers.our_kinds import our_kinds
 from tests.kubernetes.apiserver import ApiServer, Fault
@@ -96,12 +96,17 @@ def test_a_right_that_is_missing_is_said_in_the_status(
     with faulty(own_server, Fault(verb="create", resource="statefulsets", code=403)):
         make(custom, namespace, "a")
         with OperatorProcess(own_server.kubeconfig, namespace, "one"):
-            where = (GROUP, VERSION, namespace, "limnadclusters")
             until(core.list_namespaced_event, namespace, good=lambda items: "Degraded" in {e.reason for e in items})
-            (found,) = custom.list_namespaced_custom_object(*where)["items"]
-    said = next(each for each in found["status"]["conditions"] if each["type"] == "Degraded")
-    assert (said["status"], said["reason"]) == ("True", "Forbidden")
+            where = (GROUP, VERSION, namespace, "limnadclusters", "a")
+            found = until_custom(custom, *where, good=lambda seen: degraded(seen)["status"] == "True")
+    said = degraded(found)
+    assert said["reason"] == "Forbidden"
     assert "Give the operator's Role that right" in said["message"]
+
+
+def degraded(found: dict[str, Any]) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = found.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == "Degraded"), {"status": "Unknown"})
 
 
 def test_settings_that_are_wrong_are_named() -> None:

@@ -185,6 +185,7 @@ def main() -> None:
     state = ClusterState.read(folder)
     if held is None or state is None:
         sys.exit(f"there is a cluster in {folder} already, or none was described there")
+    os.dup(held.fileno())  # So that nobody but the system lets go of the lock, when nothing is left of this process.
     held.truncate(0)
     held.write(f"{os.getpid()}\n")
     held.flush()
