@@ -10,7 +10,7 @@ A job may run for months: what every reader has read goes when there is more tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -163,6 +163,12 @@ class Outputs:
             if self._is_past(name, epoch):
                 del self._records[name, epoch]
 
+    def lose(self, chunks: Collection[str]) -> None:
+        """What lies in these chunks is gone: the next checkpoint stores it again, as far as it is still here."""
+        for key, record in list(self._records.items()):
+            if record.blob is not None and record.blob.chunk in chunks:
+                del self._records[key]
+
     @property
     def records(self) -> list[OutputRecord]:
         """What a checkpoint keeps."""
@@ -180,7 +186,8 @@ class Outputs:
             self._readable += 1
 
     def load(self, records: list[OutputRecord], chunks: Mapping[str, bytes]) -> None:
-        """Takes over what a checkpoint has kept, into an empty log."""
+        """Takes over what a checkpoint has kept, and is not here yet."""
+        kept: dict[str, int] = {}
         for record in records:
             blob = record.blob
             payload = b"" if blob is None else chunks[blob.chunk][blob.start : blob.start + blob.size]
@@ -189,7 +196,10 @@ class Outputs:
                 wire.Output(name=record.name, epoch=record.epoch, rows=record.rows, encoding=encoding, payload=payload)
             )
             self._records[record.name, record.epoch] = record
-        self.commit(dict(self._next))
+            kept[record.name] = max(record.epoch + 1, kept.get(record.name, 0))
+        self.commit(
+            kept
+        )  # No more than that: a job that has ended and is restored may have others, which are not sure.
 
 
 def _size(output: wire.Output) -> int:

@@ -233,6 +233,7 @@ class Saving:
             outputs.save(unsaved, chunk)
         names = {record.blob.chunk for record in outputs.records if record.blob is not None}
         if gone := names - await vault.touch(names, number):
+            outputs.lose(gone)
             raise PartError(f"{len(gone)} chunks with epochs of outputs are gone from the store")
 
     @property

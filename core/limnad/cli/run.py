@@ -28,6 +28,9 @@ from limnad.errors import ClusterError, JobError, JobFailed, LimnadError, Missed
 MAX_LOST_AGENTS = 10
 """How many agents a run may lose before it is given up."""
 
+LAST_PRINTS_S = 2.0
+"""How long what an agent has printed that is gone is waited for."""
+
 PLAIN_INTERVAL_S = 2.0
 """How often a line is printed where there is no terminal."""
 
@@ -108,6 +111,8 @@ def _until_ended(options: RunOptions, path: str, function: str, screen: Screen) 
                 raise
             screen.say(f"{error}. Starting again from the newest checkpoint")
             checkpointing = replace(checkpointing, resume=True)
+        finally:
+            screen.hear_out()
 
 
 class Screen:
@@ -147,6 +152,12 @@ class Screen:
             thread.start()
             self._printers.append(thread)
 
+    def hear_out(self) -> None:
+        """Waits until all that an agent has printed which is gone has been passed on."""
+        for printer in self._printers:
+            printer.join(LAST_PRINTS_S)  # A process that the job's own code has started may hold the pipe for ever.
+        self._printers.clear()
+
     @staticmethod
     def _pass_on(source: IO[bytes], on: Console) -> None:
         for line in source:
@@ -172,7 +183,7 @@ class Screen:
             return report_error(self._error, self._err)
         if status is None:
             raise ClusterError("the agent ended before it told anything about the job")
-        if self._cut_off is not None and status.failure is None:
+        if self._cut_off is not None and status.state == "finished":
             raise self._cut_off  # It may have told that the job has finished, and not all that the job put out.
         return self._conclude(status)
 

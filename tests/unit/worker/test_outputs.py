@@ -117,3 +117,26 @@ def test_another_agent_gives_what_a_checkpoint_has_kept() -> None:
     assert late(other) == [0, 1, 2, 3]
     assert checkpoint(other, 5) == [4]
     assert late(other) == [0, 1, 2, 3, 4]
+
+
+def test_what_a_restored_job_has_and_its_checkpoint_does_not_is_not_sure() -> None:
+    """It ended with epochs that no checkpoint covers, and goes back to one: they come again, maybe as others."""
+    outputs = Outputs(Delivery.COMMITTED)
+    publish(outputs, 0, 1, 2, 3)
+    checkpoint(outputs, 2)
+    outputs.load(outputs.records, {"chunk": 2 * PAYLOAD})
+    assert late(outputs) == [0, 1]
+    outputs.restart()
+    publish(outputs, 2, 3)
+    checkpoint(outputs, 4)
+    assert late(outputs) == [0, 1, 2, 3]
+
+
+def test_what_is_gone_from_the_store_is_stored_again() -> None:
+    outputs = Outputs()
+    publish(outputs, 0, 1, 2)
+    assert checkpoint(outputs, 2) == [0, 1]
+    outputs.lose({"another"})
+    assert checkpoint(outputs, 3) == [2]
+    outputs.lose({"chunk"})
+    assert checkpoint(outputs, 3) == [0, 1, 2]
