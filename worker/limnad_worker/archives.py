@@ -36,9 +36,13 @@ class Archives:
     Args:
         folder: Its cache.
         books: The cluster's store, if it has one.
+
+    Attributes:
+        awaited: Those that were received, and of which no job is made yet.
     """
 
     def __init__(self, folder: Path, books: Books | None) -> None:
+        self.awaited: set[str] = set()
         self._folder = folder
         self._books = books
 
@@ -64,6 +68,7 @@ class Archives:
                     file.write(piece)
             await asyncio.to_thread(check, name)
             digest = actual.hexdigest()
+            self.awaited.add(digest)
             if self._books is not None:
                 await self._books.put_archive(digest, name)
             os.rename(name, self._file(digest))  # noqa: PTH104 - likewise
@@ -94,7 +99,9 @@ class Archives:
         return file
 
     async def forget(self, digest: str) -> None:
-        """No job is made from it any more."""
+        """No job is made from it any more, unless somebody is just about to."""
+        if digest in self.awaited:
+            return
         self._file(digest).unlink(missing_ok=True)
         if self._books is not None:
             await self._books.forget_archive(digest)

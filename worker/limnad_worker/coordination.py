@@ -48,7 +48,12 @@ class Coordination:
         if self._shared:
             await self._assign_shared(job, generation, workers)
             return
-        process = await CoordinatorProcess.spawn(self._host)
+        try:
+            process = await CoordinatorProcess.spawn(self._host)
+        except OSError as error:
+            if self._wanted == wanted:
+                await self._tell_leader(leader.Exited(COORDINATOR, f"could not be started: {error}"))
+            return
         if self._wanted != wanted:
             process.kill()
             return
@@ -94,7 +99,7 @@ class CoordinatorProcess(ChildProcess):
         try:
             async with asyncio.timeout(ASSIGN_S):
                 return await self._assign(job, generation, workers)
-        except (TimeoutError, ValueError, grpc.RpcError):
+        except (TimeoutError, ValueError, KeyError, grpc.RpcError):
             self.kill()
             return None
 

@@ -176,7 +176,12 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         """Runs something until `stop`."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("something in the background has failed", exc_info=error)
 
     def stop(self) -> None:
         """Ends what `keep` runs."""
@@ -246,8 +251,9 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         outgoing: asyncio.Queue[wire.ToHost | None] = asyncio.Queue()
         link = HostLink(first.info, outgoing.put_nowait)
         yield wire.ToHost(welcome=self._welcome)
-        await self.add(link)
+        # First of all: whoever hangs up while it is added must be found to have done so.
         self.keep(self._listen(link, request_iterator, outgoing))
+        await self.add(link)
         while (message := await outgoing.get()) is not None:
             yield message
 
@@ -382,6 +388,9 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
                     await engine.job.engine_said(engine, message)
         except (*_HUNG_UP, NoMessage):
             _check_cancelled()
+        except Exception:
+            engine.kill()  # What it says cannot be taken: nobody hears it any more, and its job must not wait for it.
+            raise
         # Either it ends now by itself, or it is stopped or cut off: then it must not come back.
         await asyncio.sleep(LAST_WORDS_S)
         engine.kill()

@@ -32,7 +32,7 @@ from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, 
 from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.hosts import Engine, Hosts
 from limnad_worker.job_watch import JobWatch
-from limnad_worker.logs import JobLog
+from limnad_worker.logs import JobLog, close_at_last
 from limnad_worker.outputs import Delivery, Outputs
 from limnad_worker.past import Past
 from limnad_worker.pinning import Pins
@@ -277,11 +277,10 @@ class Job:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
             history.failed(self.view, failure)
-        over = f"the job has ended: it is {state.value}"
-        self._feeder.finish(over)
+        self._feeder.finish(over := f"the job has ended: it is {state.value}")
         self._asked.end(over)
         self.view.ended_s = time.time()
-        self.log.close()
+        self._source.keep(close_at_last(self))
         self.on_change()
         if self._vault is not None:
             self._source.keep(self._vault.close())

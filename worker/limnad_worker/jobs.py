@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
+from limnad.cluster.records import PartError
 from limnad.errors import JobError
 from limnad.limits import MAX_WORKERS
 from limnad.store import StoreError, Unavailable
@@ -140,7 +141,12 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
     ) -> AsyncIterator[control_pb2.Output]:
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
-        await self._leader.recall_outputs(job)
+        try:
+            await self._leader.recall_outputs(job)
+        except Refused as error:
+            await _refuse(context, str(error), grpc.StatusCode.DATA_LOSS)
+        except (StoreError, PartError) as error:
+            await _abort(context, error, grpc.StatusCode.DATA_LOSS)
         wanted, first = set(request.outputs), request.from_epochs
         with job.outputs.reader() as reader:
             while reader.behind or not job.state.ended:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +20,7 @@ from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb
 from limnad_worker import history, steering
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
+from limnad_worker.entries import Entry
 from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
@@ -45,45 +45,14 @@ _LOST = (
     "the cluster it would have gone on"
 )
 
+_OUTPUTS_GONE = (
+    "the job has finished, and the leader was restarted since: what the job had put out is not kept any more, because "
+    "it keeps no checkpoints"
+)
+
 
 class NotLeading(Exception):
     """The leader cannot answer yet; says why."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """A job and its place in the registry.
-
-    Attributes:
-        job: The job.
-        number: The higher, the newer.
-        store: Where its checkpoints are; empty: it keeps none.
-        space: Its name there.
-        saved: What the registry has of it.
-    """
-
-    job: Job
-    number: int
-    store: str = ""
-    space: str = ""
-    saved: JobRecord | None = None
-
-    def record(self) -> JobRecord:
-        """What the registry is to have of it."""
-        job = self.job
-        return JobRecord(
-            term=0,
-            job=job.name,
-            number=self.number,
-            request=job.request.SerializeToString(),
-            width=job.workers,
-            store=self.store,
-            space=self.space,
-            submitted_s=job.view.submitted_s,
-            draining=job.draining,
-            view=job.snapshot().SerializeToString() if job.state.ended else b"",
-            pins=dict(job.pins.named),
-        )
 
 
 class Leader:
@@ -199,7 +168,8 @@ class Leader:
         job.view.submitted_s = record.submitted_s
         job.pins.named.update(record.pins)
         job.pins.show(job.view)
-        self._add(Entry(job, record.number, record.store, record.space, record))
+        ended = record.fate is Fate.ENDED
+        self._add(Entry(job, record.number, record.store, record.space, record, recalled=ended))
         self._recalling.discard(record.job)
         if record.fate is Fate.LOST:
             await job.fail(leader.Failure(leader.Fault.PROCESS, f"{_LOST}."))
@@ -285,6 +255,7 @@ class Leader:
             entry = await self._admit(request, traceparent)
             before = self._entries.get(entry.job.name)
             self._add(entry)
+            self.archives.awaited.discard(request.archive)
             try:
                 await self._save(entry)
             except StoreError:
@@ -388,15 +359,23 @@ class Leader:
                 await self._forget(entry)
 
     async def recall_outputs(self, job: Job) -> None:
-        """Has a job that ended under another leader give what its last checkpoint has kept of its outputs."""
+        """Has a job that ended under another leader give what its last checkpoint has kept of its outputs.
+
+        Raises:
+            Refused: It keeps no checkpoints: what it had put out is gone with that leader, and may not have been read.
+            StoreError: That cannot be read.
+        """
         entry = self._entries[job.name]
-        if entry.store and job.state.ended and not job.outputs.readable:
-            with contextlib.suppress(StoreError):  # Then there is nothing to give.
-                vault = await asyncio.to_thread(Vault, entry.store, entry.space, KEEP)
-                try:
-                    await steering.recall_outputs(job, vault)
-                finally:
-                    await vault.close()
+        if not job.state.ended or job.outputs.readable:
+            return
+        if entry.store:
+            vault = await asyncio.to_thread(Vault, entry.store, entry.space, KEEP)
+            try:
+                await steering.recall_outputs(job, vault)
+            finally:
+                await vault.close()
+        elif entry.recalled and job.state is leader.State.FINISHED and job.view.outputs:
+            raise Refused(_OUTPUTS_GONE)
 
     async def checkpoints(self, job: Job) -> list[jobs_pb2.CheckpointInfo]:
         """What there is to restore, the newest first.
@@ -477,7 +456,10 @@ class Leader:
             await asyncio.sleep(TICK_S)
             for job in self.jobs:
                 if not job.state.ended:
-                    await job.tick()
+                    try:
+                        await job.tick()
+                    except Exception:  # noqa: BLE001 - whatever it is, other jobs must not stand still for it
+                        _LOG.exception("job %s: a tick has failed", job.name)
 
     async def _let_leave(self, link: HostLink) -> None:
         """Takes what works on a host elsewhere, from a new checkpoint."""

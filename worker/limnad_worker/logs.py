@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limnad_worker.job import Job
+
+LAST_PRINTS_S = 5.0
+"""How long the engines of a job that has ended are waited for: they print to their end, which takes milliseconds."""
 
 KEPT_BYTES = 1 << 20
 """How much of a job's prints is kept: the newest. What died said last is what matters."""
@@ -75,3 +83,15 @@ class JobLog:
         for each in waiting:
             if not each.done():
                 each.set_result(None)
+
+
+async def close_at_last(job: Job) -> None:
+    """Closes the log of a job that has ended, when all that its engines have printed is there.
+
+    Their prints come another way than the news that they have finished, and may be behind it.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_PRINTS_S), job.changed:
+            await job.changed.wait_for(lambda: not any(engine.alive for engine in job.engines))
+    if job.state.ended:  # Else it was restored meanwhile.
+        job.log.close()

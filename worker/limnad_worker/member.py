@@ -105,6 +105,8 @@ class Member(grpc.GenericRpcHandler):
                 self._not_let_in(peer, error.details() or str(error.code()))
             except (grpc.RpcError, TimeoutError, asyncio.InvalidStateError):
                 continue
+            except Exception:  # noqa: BLE001 - whatever it is, the next round may go well
+                _LOG.exception("%s cannot be worked for", peer)  # An agent that stops looking looks alive, and is not.
         return False
 
     def _not_let_in(self, peer: str, why: str) -> None:

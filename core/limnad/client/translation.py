@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from limnad.errors import ClusterError, JobError
+from limnad.errors import ClusterError, JobError, MissedEpochs
 
 T = TypeVar("T")
 
@@ -88,6 +88,8 @@ def translate(error: Any) -> Exception:
         return ClusterError(f"the cluster does not let this client in: {details}")
     if code is grpc.StatusCode.ABORTED:
         return ClusterError(details)
+    if code is grpc.StatusCode.DATA_LOSS:
+        return MissedEpochs(details)
     if code is grpc.StatusCode.CANCELLED:
         return ClusterError("this client was closed")
     if code is grpc.StatusCode.NOT_FOUND:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from limnad_proto.v1 import control_pb2, hosts_pb2
 from limnad_worker.hosts import Hosts
 
 
@@ -61,3 +62,53 @@ def test_no_host_is_lost_by_an_agent_that_ends() -> None:
         return list(hosts.lost)
 
     assert asyncio.run(run()) == []
+
+
+def test_a_host_that_hangs_up_while_it_is_added_is_lost() -> None:
+    """Else its index would be taken for ever, and engines would be waited for that never come."""
+
+    async def run() -> list[Any]:
+        hosts = Hosts(host="", build="", uid="", expected=1, warm=0, spares=0)
+        hosts.open(1)
+        gone_now = asyncio.Event()
+
+        async def requests() -> AsyncIterator[hosts_pb2.FromHost]:
+            yield hosts_pb2.FromHost(info=hosts_pb2.HostInfo(uid="member", index=1, slots=1))
+            await gone_now.wait()
+
+        registered: Any = hosts.Register(requests(), cast(Any, None))
+        assert (await anext(registered)).HasField("welcome")
+        async with hosts._changed:  # Others are told of another host just now.
+            adding = asyncio.create_task(anext(registered))
+            await asyncio.sleep(0)
+            adding.cancel()
+            gone_now.set()
+            with pytest.raises(asyncio.CancelledError):
+                await adding
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return hosts.links
+
+    assert asyncio.run(run()) == []
+
+
+def test_an_engine_whose_words_cannot_be_taken_is_ended(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> list[str]:
+        hosts = Hosts(host="", build="", uid="", expected=1, warm=0, spares=0)
+        done: list[str] = []
+
+        class Deaf:
+            async def engine_said(self, *_: Any) -> None:
+                raise ArithmeticError("a mistake of ours")
+
+        async def words() -> AsyncIterator[Any]:
+            yield control_pb2.FromEngine()
+
+        engine: Any = SimpleNamespace(job=Deaf(), kill=lambda: done.append("killed"))
+        hosts.keep(hosts._listen_to_engine(engine, words()))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return done
+
+    assert asyncio.run(run()) == ["killed"]
+    assert "a mistake of ours" in caplog.text

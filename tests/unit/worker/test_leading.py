@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import io
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +18,7 @@ from limnad_proto.v1 import hosts_pb2, jobs_pb2
 from limnad_worker import leading
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
+from limnad_worker.feeding import Refused
 from limnad_worker.hosts import Hosts
 from limnad_worker.leading import Leader, NotLeading
 from limnad_worker.registry import JOB, Registry
@@ -215,3 +218,69 @@ def test_a_job_that_is_restored_is_not_forgotten_as_one_that_has_ended(
 
 async def _nothing() -> None:
     pass
+
+
+async def finished(folder: Path, **request: Any) -> str:
+    """The name of a job that has put something out and finished, under a leader that is gone."""
+    leader = await led(folder, "first")
+    job = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", workers=1, **request))
+    job.view.outputs.add(name="out")
+    await job._end(machine.State.FINISHED, None)
+    await leader.settle(job)
+    await leader.stop()
+    return job.name
+
+
+def test_outputs_that_are_gone_with_their_leader_are_no_empty_ones(tmp_path: Path) -> None:
+    async def test() -> None:
+        name = await finished(tmp_path, ephemeral=True)
+        leader = await led(tmp_path, "second")
+        await eventually(lambda: not leader._recalling)
+        with pytest.raises(Refused, match="not kept any more"):
+            await leader.recall_outputs(leader.job(name))
+        await leader.stop()
+
+    run(test)
+
+
+def test_outputs_that_cannot_be_read_now_are_no_empty_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        name = await finished(tmp_path)
+        leader = await led(tmp_path, "second")
+        await eventually(lambda: not leader._recalling)
+        monkeypatch.setattr(leading, "Vault", _away)
+        with pytest.raises(Unavailable):
+            await leader.recall_outputs(leader.job(name))
+        monkeypatch.undo()
+        await leader.recall_outputs(leader.job(name))
+        await leader.stop()
+
+    run(test)
+
+
+def _away(*_: Any) -> Vault:
+    raise Unavailable("the store is away")
+
+
+def test_an_archive_that_was_just_received_is_not_forgotten_with_an_older_job(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("job.py", "def job(flow): pass")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data.getvalue()
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        digest = await leader.archives.receive(pieces())
+        older = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", archive=digest, workers=1))
+        assert await leader.archives.receive(pieces()) == digest
+        await older.cancel()
+        await leader.delete(older)
+        newer = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", archive=digest, workers=1))
+        await newer.cancel()
+        await leader.delete(newer)
+        assert not await leader.archives.has(digest)
+        await leader.stop()
+
+    run(test)

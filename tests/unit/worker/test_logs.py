@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker import logs
+from limnad_worker.job import Job
 from limnad_worker.logs import JobLog, Printed
+from limnad_worker.vault import Vault
+from tests.helpers.fake_engines import FakeHosts, run_job, until
 
 
 async def texts(log: JobLog, *, follow: bool = False) -> list[bytes]:
@@ -50,3 +55,20 @@ def test_a_slow_reader_misses_what_was_dropped_and_nothing_else(monkeypatch: pyt
         return got + [piece.text async for piece in reading]
 
     assert asyncio.run(read()) == [b"a", b"c", b"d"]
+
+
+def test_who_follows_gets_what_comes_behind_the_news_that_all_have_finished(tmp_path: Path) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        following = asyncio.create_task(texts(job.log, follow=True))
+        for engine in hosts.engines:
+            await engine.say(finished=wire.Finished())
+        await until(job, lambda: job.state.ended)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        for engine in hosts.engines:
+            job.log.add(Printed(1, 0, b"last words"))
+            engine.alive = False
+        await job.notify()
+        assert await following == [b"last words"]
+
+    run_job(Vault(f"dir:{tmp_path}", "job", keep=3), test)

@@ -1,0 +1,46 @@
+"""What a leader knows of each job beside the job itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limnad.cluster.registry import JobRecord
+from limnad_worker.job import Job
+
+
+@dataclass(slots=True)
+class Entry:
+    """A job and its place in the registry.
+
+    Attributes:
+        job: The job.
+        number: The higher, the newer.
+        store: Where its checkpoints are; empty: it keeps none.
+        space: Its name there.
+        saved: What the registry has of it.
+        recalled: Whether it is known from there alone: it ended under another leader.
+    """
+
+    job: Job
+    number: int
+    store: str = ""
+    space: str = ""
+    saved: JobRecord | None = None
+    recalled: bool = False
+
+    def record(self) -> JobRecord:
+        """What the registry is to have of it."""
+        job = self.job
+        return JobRecord(
+            term=0,
+            job=job.name,
+            number=self.number,
+            request=job.request.SerializeToString(),
+            width=job.workers,
+            store=self.store,
+            space=self.space,
+            submitted_s=job.view.submitted_s,
+            draining=job.draining,
+            view=job.snapshot().SerializeToString() if job.state.ended else b"",
+            pins=dict(job.pins.named),
+        )
