@@ -83,8 +83,11 @@ class Host:
 
     async def _live(self, order: wire.SpawnEngine, leader: str) -> None:
         """The life of an engine, from its start to the news of its end."""
-        out, err = _Pipe(), _Pipe()
+        pipes: list[_Pipe] = []
         try:
+            pipes += [_Pipe()]
+            pipes += [_Pipe()]
+            out, err = pipes
             process = await EngineProcess.spawn(
                 order.token,
                 leader,
@@ -96,8 +99,8 @@ class Host:
                 err=err.writer,
             )
         except OSError as error:
-            out.close()
-            err.close()
+            for pipe in pipes:
+                pipe.close()
             self._exited(order.engine, f"could not be started: {error}")
             return
         out.close_writer()

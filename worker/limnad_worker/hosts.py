@@ -36,6 +36,9 @@ _LOG = logging.getLogger("limnad_worker.hosts")
 LAST_WORDS_S = 1.0
 """How long an engine whose line is gone may take to end by itself."""
 
+ATTACH_S = 120.0
+"""How long an engine may take from its start until it has attached: half a second on a quiet machine."""
+
 MAX_AGENTS = 1 << 16
 """More than any cluster has."""
 
@@ -340,7 +343,14 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         engine = Engine(link)
         link.engines[engine.number] = self._by_token[engine.token] = engine
         link.tell(wire.ToHost(spawn=wire.SpawnEngine(engine=engine.number, token=engine.token)))
+        self.keep(self._expect(engine))
         return engine
+
+    async def _expect(self, engine: Engine) -> None:
+        """Gives up an engine that does not attach: nothing else would tell that its process was stopped before."""
+        await asyncio.sleep(ATTACH_S)
+        if not engine.address:
+            engine.kill()
 
     async def _gone(self, engine: Engine, how: str) -> None:
         engine.alive = False

@@ -124,11 +124,15 @@ class Supervisor:
     async def _keep(self, index: int) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
-            process = self._processes[index] = await self._start(index)
-            self._note(index, process.pid)
             began_s = time.monotonic()
-            await process.wait()
-            self._note(index, 0)
+            try:
+                process = self._processes[index] = await self._start(index)
+            except OSError as error:
+                print(f"agent {index} could not be started: {error}", file=sys.stderr, flush=True)
+            else:
+                self._note(index, process.pid)
+                await process.wait()
+                self._note(index, 0)
             if time.monotonic() - began_s > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
@@ -162,7 +166,10 @@ class Supervisor:
 
     def _note(self, index: int, pid: int) -> None:
         self._state.pids[index] = pid
-        self._state.write(self._folder)
+        try:
+            self._state.write(self._folder)
+        except OSError as error:  # A full disk: agents are kept alive all the same.
+            print(f"{self._folder / 'cluster.json'} could not be written: {error}", file=sys.stderr, flush=True)
 
     async def _end(self, indexes: list[int], patience_s: float) -> None:
         processes = [self._processes[index] for index in indexes if index in self._processes]

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from limnad_proto.v1 import control_pb2, hosts_pb2
-from limnad_worker.hosts import Hosts
+from limnad_worker.hosts import HostLink, Hosts
 
 
 class Losing:
@@ -112,3 +112,21 @@ def test_an_engine_whose_words_cannot_be_taken_is_ended(caplog: pytest.LogCaptur
 
     assert asyncio.run(run()) == ["killed"]
     assert "a mistake of ours" in caplog.text
+
+
+def test_an_engine_that_does_not_attach_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process may have been stopped before: nothing else would ever tell."""
+    monkeypatch.setattr("limnad_worker.hosts.ATTACH_S", 0.0)
+
+    async def run() -> list[str | None]:
+        hosts = Hosts(host="", build="", uid="", expected=1, warm=2, spares=0)
+        told: list[hosts_pb2.ToHost] = []
+        link = HostLink(hosts_pb2.HostInfo(uid="host", slots=2), told.append)
+        await hosts.add(link)
+        link.ready[0].address = "127.0.0.1:1"
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told[-1].kill.engine == link.ready[1].number
+        return [message.WhichOneof("message") for message in told]
+
+    assert asyncio.run(run()) == ["spawn", "spawn", "kill"]
