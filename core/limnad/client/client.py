@@ -13,7 +13,7 @@ from limnad.client.inputs import PATIENCE_S, Input
 from limnad.client.packing import Packed, pack
 from limnad.client.status import CheckpointInfo, Checkpointing, JobStatus, status_of
 from limnad.client.translation import patient_stream, translated, translated_stream
-from limnad.errors import MissedEpochs
+from limnad.errors import JobError, MissedEpochs
 from limnad_proto.v1 import control_pb2, jobs_pb2
 
 OWNER = "limnad-owner"
@@ -287,19 +287,24 @@ class Job:
         Raises:
             KeyError: The job has no such probe.
             JobFailed: The job failed before.
+            JobError: It was cancelled before.
         """
 
-        def passed(status: JobStatus) -> bool:
-            if status.state in ("starting", "running") and not status.probes:
+        def complete(status: JobStatus) -> bool:
+            if status.state == "finished":
+                return True
+            if not status.probes:  # Nothing is known: its workers are about to start, or to start again.
                 return False
-            if status.failure is None and probe not in status.probes and status.state == "running":
+            if probe not in status.probes:
                 raise KeyError(f"the job has no probe {probe!r}; it has {sorted(status.probes)}")
-            frontier = status.probes.get(probe)
+            frontier = status.probes[probe]
             return frontier is None or frontier > epoch
 
-        status = self._until(passed)
+        status = self._until(complete)
         if status.failure is not None:
             raise status.failure
+        if not complete(status):
+            raise JobError(f"the job is {status.state}: epoch {epoch} does not become complete at {probe!r}")
 
     def _until(self, holds: Callable[[JobStatus], bool]) -> JobStatus:
         for status in self.watch():
