@@ -323,7 +323,7 @@ def subscribe(
 def _outputs(job: Job) -> list[str]:
     """The names of its outputs, when they are known."""
     for status in job.watch():
-        if status.state != "starting":
+        if status.outputs or status.state not in ("starting", "recovering"):  # Maybe it was lost before it had begun.
             break
     return status.outputs
 
