@@ -11,7 +11,6 @@ All decisions are those of `limnad.cluster`: `leader.Run` for a generation, `Che
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -28,7 +27,8 @@ from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
 from limnad_worker.asking import Asked
 from limnad_worker.coordination import Coordination, start_message
-from limnad_worker.feeding import DirectFeeder, Doubtful, Feeder, LoggedFeeder, Refused
+from limnad_worker.draining import tell_drain
+from limnad_worker.feeding import DirectFeeder, Feeder, LoggedFeeder, Refused
 from limnad_worker.feeding import Surroundings as Fed
 from limnad_worker.hosts import Engine, Hosts
 from limnad_worker.job_watch import JobWatch
@@ -43,9 +43,6 @@ from limnad_worker.vault import Vault
 
 STORE_RETRY_S = 1.0
 """How often a job that cannot begin because its store is away looks again."""
-
-DRAINER = "limnad drain"
-"""The producer that closes hand-fed inputs when a job is drained."""
 
 
 class Job:
@@ -263,7 +260,7 @@ class Job:
             self.watch.running()
             self._feeder.begin(self.generation)
             if self.draining:
-                await self.tell_drain()
+                tell_drain(self)
         elif state.ended:
             await self._end(state, failure)
 
@@ -277,8 +274,8 @@ class Job:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:
             history.failed(self.view, failure)
-        self._feeder.finish(over := f"the job has ended: it is {state.value}")
-        self._asked.end(over)
+        self.refuse_pushes()
+        self._asked.end(self._over)
         self.view.ended_s = time.time()
         self._source.keep(close_at_last(self))
         self.on_change()
@@ -301,10 +298,10 @@ class Job:
             Refused: The job has no store, or has ended.
             GivenUp: It could not be made; another one may.
         """
+        if self.state.ended:
+            raise Refused(self._over)
         if self._vault is None:
             raise Refused("the job has no store to keep a checkpoint in: give it one when it is submitted")
-        if self.state.ended:
-            raise Refused(f"the job has ended: it is {self.state.value}")
         answer = self._asked.ask(self._saving.current if self._saving is not None else 0)
         if self._saving is not None and self._run.state is leader.State.RUNNING:
             await self._saving.ask()
@@ -314,18 +311,6 @@ class Job:
     def is_running(self) -> bool:
         """Whether its engines run."""
         return self.state is leader.State.RUNNING and not self.recovering
-
-    async def tell_drain(self) -> None:
-        """Has the inputs of a job that is drained end where they stand."""
-        stages = [stage.name for stage in self.view.stages if stage.kind == "input"]
-        self._send_all(drain=wire.Drain(inputs=[name for name in stages if name not in self.view.inputs]))
-        for name in self.view.inputs:
-            self._source.keep(self._close_input(name))
-
-    async def _close_input(self, name: str) -> None:
-        push = wire.Push(input=name, close=True)
-        with contextlib.suppress(Refused, Doubtful):  # It is closed already, or the job has ended meanwhile.
-            await self._feeder.push(jobs_pb2.PushRequest(push=push, producer=DRAINER, sequence=1))
 
     def _let_go(self) -> None:
         """Ends this generation's engines; what they still say counts for nothing."""
@@ -463,6 +448,14 @@ class Job:
             await self._end(leader.State.CANCELLED, None)
         await self.tell_leader(leader.Cancel())
 
+    def refuse_pushes(self) -> None:
+        """The job has ended: nothing is fed to it any more."""
+        self._feeder.finish(self._over)
+
+    @property
+    def _over(self) -> str:
+        return f"the job has ended: it is {self.state.value}"
+
     async def push(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
         """Begins to feed a hand-fed input: see `Feeder.push`.
 
@@ -485,7 +478,7 @@ class Job:
             )
         sequence = self._feeder.last_sequence(name, producer)
         if sequence is None:
-            raise Refused(f"the job has ended: it is {self.state.value}")
+            raise Refused(self._over)
         return sequence
 
     async def _wait_for_inputs(self, name: str) -> None:
@@ -493,6 +486,6 @@ class Job:
             await self.changed.wait_for(lambda: self.state is not leader.State.STARTING)
         if name not in self.view.inputs:
             if self.state.ended:
-                raise Refused(f"the job has ended: it is {self.state.value}")
+                raise Refused(self._over)
             known = ", ".join(self.view.inputs) or "none"
             raise Refused(f"the job has no hand-fed input {name!r}; it has: {known}")

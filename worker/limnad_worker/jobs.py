@@ -198,7 +198,17 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
                 job = self._leader.job(request.job)
             except KeyError as error:
                 raise _Unknown(str(error.args[0])) from None
-            return await job.push(request)
+            try:
+                newest = await self._leader.past_sequence(job, request.push.input, request.producer)
+            except StoreError as error:
+                raise Doubtful(
+                    f"the job has ended, and whether these rows were taken cannot be read: {error}"
+                ) from None
+            if newest is None or request.sequence > newest:
+                return await job.push(request)
+            taken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+            taken.set_result(None)  # The answer of the leader before was lost.
+            return taken
 
         try:
             # When the client hears of a refusal, nothing that it had sent behind it is taken up any more.
@@ -220,10 +230,12 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         try:
-            return jobs_pb2.LastSequenceResponse(sequence=await job.last_sequence(request.input, request.producer))
-        except Refused as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            raise AssertionError("abort raises") from None
+            newest = await self._leader.past_sequence(job, request.input, request.producer)
+            if newest is None:
+                newest = await job.last_sequence(request.input, request.producer)
+        except (Refused, StoreError) as error:
+            await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
+        return jobs_pb2.LastSequenceResponse(sequence=newest)
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:  # noqa: N802
         """See `jobs.proto`."""
@@ -291,7 +303,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         try:
-            number = await pin(job, request.name, hold=request.hold)
+            number = await self._whole(pin(job, request.name, hold=request.hold))
         except (Refused, GivenUp) as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         await self._leader.settle(job)

@@ -377,6 +377,21 @@ class Leader:
         elif entry.recalled and job.state is leader.State.FINISHED and job.view.outputs:
             raise Refused(_OUTPUTS_GONE)
 
+    async def past_sequence(self, job: Job, name: str, producer: str) -> int | None:
+        """A producer's newest number in the log of a job that ended under another leader; None: it did not do so.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        entry = self._entries[job.name]
+        if not (entry.recalled and entry.store and job.state.ended and name in job.view.inputs):
+            return None
+        vault = await asyncio.to_thread(Vault, entry.store, entry.space, KEEP)
+        try:
+            return await vault.last_sequence(name, producer)
+        finally:
+            await vault.close()
+
     async def checkpoints(self, job: Job) -> list[jobs_pb2.CheckpointInfo]:
         """What there is to restore, the newest first.
 
@@ -474,4 +489,5 @@ def _recalled(record: JobRecord, hosts: Hosts) -> Job:
     job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
     job.state = next(state for state, number in history.STATES.items() if number == job.view.state)
     job.log.close()
+    job.refuse_pushes()
     return job

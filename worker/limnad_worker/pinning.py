@@ -60,12 +60,15 @@ async def pin(job: Job, name: str, *, hold: bool) -> int:
     if name not in pins.named:
         refuse_if_held(job)
         pins.named.setdefault(name, Pin(await job.checkpoint(), hold))  # Somebody else may have asked for the same.
-        if hold:  # From here on none begins; one that has begun meanwhile is the newest in the end.
-            await _until_none_is_made(job)
-            pins.named[name] = Pin(job.view.checkpoint, hold)
-        pins.show(job.view)
-        job.on_change()
-    return pins.named[name].checkpoint
+    number = pins.named[name].checkpoint
+    if pins.named[name].hold:  # From here on none begins; one that has begun meanwhile is the newest in the end.
+        await _until_none_is_made(job)
+        number = max(number, job.view.checkpoint)
+        if name in pins.named:
+            pins.named[name] = Pin(number, hold=True)
+    pins.show(job.view)
+    job.on_change()
+    return number
 
 
 async def _until_none_is_made(job: Job) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from limnad_worker import history
 from limnad_worker.asking import GivenUp
+from limnad_worker.draining import tell_drain
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.past import Past
@@ -80,7 +81,7 @@ async def drain(job: Job) -> None:
     job.draining = job.view.draining = True
     job.on_change()
     if job.is_running:
-        await job.tell_drain()
+        tell_drain(job)
 
 
 async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:

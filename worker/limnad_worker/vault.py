@@ -244,6 +244,10 @@ class Vault:
             name, lambda log: next(windows(log.read(start), lambda entry: len(entry[1])), list[tuple[int, bytes]]())
         )
 
+    async def last_sequence(self, name: str, producer: str) -> int:
+        """See `limnad.store.Log`."""
+        return await self._call_log(name, lambda log: log.last_sequence(producer))
+
     async def trim_log(self, name: str, below: int) -> None:
         """See `limnad.store.Log`."""
         await self._call_log(name, lambda log: log.trim(below))

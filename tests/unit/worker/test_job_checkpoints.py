@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from limnad_proto.v1 import jobs_pb2
 from limnad_worker.asking import GivenUp
 from limnad_worker.job import Job
+from limnad_worker.jobs import JobService
 from limnad_worker.pinning import pin, unpin
 from limnad_worker.vault import Vault
 from tests.helpers.fake_engines import FakeHosts, run_job
@@ -86,5 +89,50 @@ def test_who_asks_while_a_pin_holds_is_answered_when_it_is_gone(vault: Vault) ->
         assert not asked.done()
         unpin(job, "upgrade")
         assert await asked == 2
+
+    run_job(vault, test)
+
+
+class Service:
+    """A leader with one job, as its service sees it."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def job(self, _: str) -> Job:
+        return self._job
+
+    async def settle(self, _: Job) -> None:
+        pass
+
+
+def test_a_pin_whose_client_hung_up_and_asks_again_holds_at_the_newest_checkpoint(vault: Vault) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def second_is_slow(number: int) -> None:
+            if number == 2:
+                begun.set()
+                await go_on.wait()
+
+        async def twice() -> None:
+            await job.checkpoint()
+            await job.checkpoint()
+
+        hosts.storing = second_is_slow
+        service, call = JobService(cast(Any, Service(job))), cast(Any, None)
+        request = jobs_pb2.PinRequest(job="job", name="upgrade", hold=True)
+        others = asyncio.create_task(twice())
+        await asyncio.sleep(0)
+        pinning = asyncio.create_task(service.Pin(request, call))
+        await begun.wait()
+        pinning.cancel()
+        await asyncio.wait([pinning])
+        again = asyncio.create_task(service.Pin(request, call))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await again).checkpoint == 2
+        await others
+        assert [(each.checkpoint, each.hold) for each in job.snapshot().pins] == [(2, True)]
 
     run_job(vault, test)

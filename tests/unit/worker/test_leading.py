@@ -9,17 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import pytest
 
 from limnad.cluster import leader as machine
+from limnad.cluster.feeding import Push
 from limnad.cluster.registry import JobRecord
 from limnad.store import Unavailable, open_store
-from limnad_proto.v1 import hosts_pb2, jobs_pb2
+from limnad_proto.v1 import control_pb2, hosts_pb2, jobs_pb2
 from limnad_worker import leading
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
 from limnad_worker.feeding import Refused
 from limnad_worker.hosts import Hosts
+from limnad_worker.jobs import JobService
 from limnad_worker.leading import Leader, NotLeading
 from limnad_worker.registry import JOB, Registry
 from limnad_worker.vault import Vault
@@ -281,6 +284,61 @@ def test_an_archive_that_was_just_received_is_not_forgotten_with_an_older_job(tm
         await newer.cancel()
         await leader.delete(newer)
         assert not await leader.archives.has(digest)
+        await leader.stop()
+
+    run(test)
+
+
+class Aborted(Exception):
+    """A call was ended by a status."""
+
+
+class Call:
+    """What a servicer is told of a call."""
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        """See `grpc.aio.ServicerContext`."""
+        raise Aborted(code.name, details)
+
+
+async def pushed(leader: Leader, job: str, sequence: int) -> list[jobs_pb2.PushResponse]:
+    """The answers to one push of a producer."""
+
+    async def requests() -> AsyncIterator[jobs_pb2.PushRequest]:
+        push = control_pb2.Push(input="rows", close=True)
+        yield jobs_pb2.PushRequest(job=job, push=push, producer="p", sequence=sequence)
+
+    return [answer async for answer in JobService(leader).Push(requests(), cast(Any, Call()))]
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_push_whose_answer_was_lost_with_the_leader_is_known_when_the_job_has_ended(
+    tmp_path: Path, ephemeral: bool
+) -> None:
+    """A client closes its input; the job finishes; the leader dies before it has answered."""
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        job = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", workers=1, ephemeral=ephemeral))
+        job.view.inputs.append("rows")
+        if not ephemeral:
+            vault = await asyncio.to_thread(Vault, f"dir:{tmp_path / 'store'}", job.name, 3)
+            await vault.append("rows", [Push(1, "p", 1, b"the end")], 1)
+            await vault.close()
+        await job._end(machine.State.FINISHED, None)
+        await leader.settle(job)
+        await leader.stop()
+        leader = await led(tmp_path, "second")
+        await eventually(lambda: not leader._recalling)
+        request = jobs_pb2.LastSequenceRequest(job=job.name, input="rows", producer="p")
+        if ephemeral:
+            with pytest.raises(Aborted, match="the job has ended: it is finished"):
+                await pushed(leader, job.name, 1)
+        else:
+            assert len(await pushed(leader, job.name, 1)) == 1
+            assert (await JobService(leader).LastSequence(request, cast(Any, Call()))).sequence == 1
+            with pytest.raises(Aborted, match="the job has ended: it is finished"):
+                await pushed(leader, job.name, 2)
         await leader.stop()
 
     run(test)
