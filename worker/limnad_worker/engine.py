@@ -24,7 +24,7 @@ from limnad.cluster.inputs import is_timed
 from limnad.cluster.leader import Fault
 from limnad.cluster.records import PartError
 from limnad.cluster.worker import Worker
-from limnad.store import StoreError
+from limnad.store import StoreError, Unavailable
 from limnad.stream.flow import BuiltFlow
 from limnad.stream.jobfile import build_job
 from limnad.timely.context import Context
@@ -181,6 +181,8 @@ class Engine:
         began_ns = time.perf_counter_ns()
         try:
             return self._writer.read(prepare.restore, self._worker, prepare.workers)
+        except Unavailable:
+            raise  # The checkpoint is as good as it was: the next generation begins with it once more.
         except (StoreError, PartError, CodecError) as error:
             raise Unrestorable(f"checkpoint {prepare.restore} cannot be restored: {error}") from error
         finally:
