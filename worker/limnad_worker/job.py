@@ -20,7 +20,7 @@ from limnad.cluster import leader
 from limnad.cluster.records import PartError
 from limnad.cluster.registry import Deposed
 from limnad.cluster.supervisor import MAX_RESTARTS, WINDOW_S, Supervisor
-from limnad.store import Conflict, StoreError, Unavailable
+from limnad.store import Conflict, Full, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
@@ -155,8 +155,8 @@ class Job:
         while not self._is_over(run):
             try:
                 self.generation = await past.begin(run, self._source.check)
-            except Unavailable as error:
-                self.view.last_fault = f"the store is away: {error}"
+            except (Unavailable, Full) as error:
+                self.view.last_fault = f"the store is {'full' if isinstance(error, Full) else 'away'}: {error}"
                 await asyncio.sleep(STORE_RETRY_S)
             except Conflict as error:
                 if not self._source.succeeds:

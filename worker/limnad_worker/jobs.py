@@ -12,7 +12,7 @@ import grpc
 from limnad.cluster.records import PartError
 from limnad.errors import JobError
 from limnad.limits import MAX_WORKERS
-from limnad.store import StoreError, Unavailable
+from limnad.store import Full, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
 from limnad_worker import steering
@@ -364,7 +364,7 @@ async def _abort(
     """
     if isinstance(error, NotLeading | Unavailable):
         refused = grpc.StatusCode.UNAVAILABLE
-    elif isinstance(error, GivenUp):
+    elif isinstance(error, GivenUp | Full):
         refused = grpc.StatusCode.ABORTED
     await _refuse(context, str(error), refused)
 

@@ -88,6 +88,8 @@ def translate(error: Any) -> Exception:
         return ClusterError(f"the cluster does not let this client in: {details}")
     if code is grpc.StatusCode.ABORTED:
         return ClusterError(details)
+    if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):  # Not by us: what was done until then is not known.
+        return ClusterError(f"the agent has failed at it: {details}")
     if code is grpc.StatusCode.DATA_LOSS:
         return MissedEpochs(details)
     if code is grpc.StatusCode.CANCELLED:

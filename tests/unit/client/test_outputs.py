@@ -32,6 +32,13 @@ class Lost(grpc.RpcError):
         return "gone"
 
 
+class Failed(Lost):
+    """An agent that did something wrong on the way, nobody knows when."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+
 class Answers:
     """Of one call; a call that breaks off, after it was quiet for a while, is made again."""
 
@@ -122,3 +129,10 @@ def test_a_leader_that_does_not_come_back_is_told_in_time(clock: Clock) -> None:
 def test_who_has_no_patience_is_told_at_once() -> None:
     with pytest.raises(ClusterError):
         list(job([7], [8], patience_s=0).outputs())
+
+
+def test_a_failure_of_the_agent_is_no_refusal() -> None:
+    """What is refused was not done; of this nobody knows."""
+    error = translation.translate(Failed())
+    assert isinstance(error, ClusterError)
+    assert "the agent has failed at it: gone" in str(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from limnad.cluster import leader
-from limnad.store import Conflict, Unavailable
+from limnad.store import Conflict, Full, Unavailable
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import steering
@@ -187,5 +187,28 @@ def test_a_run_whose_store_another_run_has_taken_ends(vault: Slow) -> None:
         with pytest.raises(Refused, match="failed"):
             await job.checkpoint()
         assert "belongs to generation 2, not to 1" in job.view.failure.summary
+
+    run_job(vault, test)
+
+
+@pytest.mark.parametrize("problem", [Unavailable("no answer"), Full("no room is left")])
+def test_a_job_whose_store_is_full_or_away_begins_when_that_is_over(
+    problem: Exception, vault: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limnad_worker.job.STORE_RETRY_S", 0.01)
+
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        del hosts
+        wrong = [problem, problem]
+
+        async def fail(what: str) -> None:
+            if what == "begin generation" and wrong:
+                raise wrong.pop()
+
+        vault.before = fail
+        await job.tell_leader(leader.Exited(0, "was killed"))
+        await until(job, lambda: job.is_running or job.state.ended)
+        assert not wrong
+        assert job.is_running
 
     run_job(vault, test)
