@@ -32,6 +32,7 @@ class FakeEngine:
     Attributes:
         alive: Whether it was not killed.
         heard: What it was told, by the messages' names.
+        published: How many epochs of each output it has put out.
     """
 
     def __init__(self, job: Job, worker: int, storing: Callable[[int], Awaitable[None]]) -> None:
@@ -39,6 +40,7 @@ class FakeEngine:
         self.outgoing: asyncio.Queue[wire.ToEngine] = asyncio.Queue()
         self.alive = True
         self.heard: list[str] = []
+        self.published: dict[str, int] = {}
         self._job, self._worker, self._storing = job, worker, storing
 
     def kill(self) -> None:
@@ -67,8 +69,15 @@ class FakeEngine:
         except OSError as error:
             await self.say(not_stored=wire.NotStored(checkpoint=number, reason=str(error)))
             return
+        published = dict(self.published)
         part = PartRecord(self._worker, self._job.workers, self._job.generation, 0, [], [], [], {}, [], {})
-        await self.say(stored=wire.Stored(checkpoint=number, part=msgspec.msgpack.encode(part)))
+        await self.say(stored=wire.Stored(checkpoint=number, part=msgspec.msgpack.encode(part), published=published))
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        """Puts out the next epoch of an output."""
+        epoch = self.published.get(name, 0)
+        self.published[name] = epoch + 1
+        await self.say(output=wire.Output(name=name, epoch=epoch, payload=payload))
 
     async def say(self, **message: Any) -> None:
         """Tells its leader something."""

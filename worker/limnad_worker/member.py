@@ -80,6 +80,7 @@ class Member(grpc.GenericRpcHandler):
         """Tells the leader that this agent is to stop, and waits until it may."""
         if self._outgoing is None:
             return
+        self._released.clear()  # An earlier leader, which was lost, let it go.
         self._outgoing.put_nowait(wire.FromHost(leaving=wire.Leaving()))
         try:
             async with asyncio.timeout(patience_s):

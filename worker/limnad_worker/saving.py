@@ -230,6 +230,8 @@ class Saving:
         outputs, vault = self._around.outputs, self._around.vault
         if unsaved := outputs.unsaved(published):
             (chunk,) = await vault.put([b"".join(output.payload for output in unsaved)], number)
+            if self._closed:  # The next generation puts these epochs out anew, and they may be others.
+                raise PartError("the generation has ended")
             outputs.save(unsaved, chunk)
         names = {record.blob.chunk for record in outputs.records if record.blob is not None}
         if gone := names - await vault.touch(names, number):

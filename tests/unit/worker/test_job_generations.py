@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,10 @@ class Slow(Vault):
     async def begin_generation(self) -> Begun:
         await self._wait("begin generation")
         return await super().begin_generation()
+
+    async def put(self, datas: Sequence[bytes], mark: int) -> list[str]:
+        await self._wait("put")
+        return await super().put(datas, mark)
 
     async def roll_back(self, number: int) -> tuple[int, ...]:
         await self._wait("roll back")
@@ -212,3 +216,30 @@ def test_a_job_whose_store_is_full_or_away_begins_when_that_is_over(
         assert job.is_running
 
     run_job(vault, test)
+
+
+def test_a_checkpoint_keeps_what_its_own_generation_has_put_out(vault: Slow) -> None:
+    """That of the generation before was about to be stored for a checkpoint that came to nothing."""
+
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        putting, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(what: str) -> None:
+            if what == "put":
+                putting.set()
+                await go_on.wait()
+
+        await hosts.engines[0].publish("out", b"of the first")
+        vault.before = wait
+        asked = asyncio.create_task(job.checkpoint())
+        await putting.wait()
+        await job.tell_leader(leader.Exited(0, "was killed"))
+        await until(job, lambda: job.is_running)
+        await hosts.engines[1].publish("out", b"of the second")
+        go_on.set()
+        record = await vault.read(await asked)
+        (kept,) = record.outputs
+        assert kept.blob is not None
+        assert await vault.get([kept.blob.chunk]) == [b"of the second"]
+
+    run_job(vault, test, delivery="committed")
