@@ -360,7 +360,10 @@ class Hosts(hosts_pb2_grpc.HostsServicer, control_pb2_grpc.ControlServicer):
         if engine in engine.host.ready:
             engine.host.ready.remove(engine)
         if engine.job is not None:
-            await engine.job.engine_event(engine, lambda worker: leader.Exited(worker, how))
+            try:
+                await engine.job.engine_event(engine, lambda worker: leader.Exited(worker, how))
+            except Exception:  # noqa: BLE001 - whatever it is, other jobs must hear of theirs all the same
+                _LOG.exception("job %s: the loss of an engine could not be taken", engine.job.name)
 
     async def Attach(  # noqa: N802
         self, request_iterator: AsyncIterator[control_pb2.FromEngine], context: Context

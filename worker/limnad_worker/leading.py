@@ -289,6 +289,11 @@ class Leader:
         store, space = request.store, request.name or stem
         if not store and self._books is not None and not request.ephemeral:
             store, space = self._books.url, name
+        for other in self._entries.values():
+            if store and (other.store, other.space) == (store, space) and not other.job.state.ended:
+                raise Refused(
+                    f"the job {other.job.name} works in {parse(store).shown} as {space!r}: choose another --name"
+                )
         vault = await self._open_vault(request, store, space) if store else None
         job = Job(name, request, self.hosts, vault, self._trace(name, traceparent))
         if replaces:

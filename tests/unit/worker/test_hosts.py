@@ -130,3 +130,30 @@ def test_an_engine_that_does_not_attach_is_given_up(monkeypatch: pytest.MonkeyPa
         return [message.WhichOneof("message") for message in told]
 
     assert asyncio.run(run()) == ["spawn", "spawn", "kill"]
+
+
+def test_a_job_that_cannot_take_the_loss_of_an_engine_keeps_it_from_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> list[str]:
+        hosts = Hosts(host="", build="", uid="", expected=1, warm=2, spares=0)
+        link = HostLink(hosts_pb2.HostInfo(uid="host", slots=2), lambda _: None)
+        await hosts.add(link)
+        heard: list[str] = []
+
+        class Job:
+            def __init__(self, name: str, error: Exception | None) -> None:
+                self.name, self.error = name, error
+
+            async def engine_event(self, *_: Any) -> None:
+                heard.append(self.name)
+                if self.error is not None:
+                    raise self.error
+
+        for engine, job in zip(
+            link.ready, [Job("first", ArithmeticError("a mistake")), Job("second", None)], strict=True
+        ):
+            engine.job = cast(Any, job)
+        await hosts.lose(link, "it has hung up")
+        return heard
+
+    assert asyncio.run(run()) == ["first", "second"]
+    assert "a mistake" in caplog.text

@@ -342,3 +342,19 @@ def test_a_push_whose_answer_was_lost_with_the_leader_is_known_when_the_job_has_
         await leader.stop()
 
     run(test)
+
+
+def test_two_jobs_do_not_work_in_one_place(tmp_path: Path) -> None:
+    """Each would take the place from the other, again and again."""
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        request = jobs_pb2.SubmitRequest(path="job.py", workers=1, store=f"dir:{tmp_path / 'own'}")
+        first = await leader.submit(request)
+        with pytest.raises(Refused, match=f"the job {first.name} works in dir:.* as 'job': choose another --name"):
+            await leader.submit(request)
+        await first.cancel()
+        assert (await leader.submit(request)).name != first.name
+        await leader.stop()
+
+    run(test)
