@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -35,10 +36,16 @@ class Change(Enum):
     COMES_AND_GOES = "comes and goes"
 
 
+_IN_CI = os.environ.get("HYPOTHESIS_PROFILE", "ci") == "ci"
+
+patient = pytest.mark.timeout(900 if _IN_CI else 0)
+"""Shrinking takes long, and any other profile as long as it takes."""
+
+
 def examples(in_ci: int) -> settings:
     """So many examples in CI's profile; any other's number is its own."""
     profile = settings()
-    count = in_ci if os.environ.get("HYPOTHESIS_PROFILE", "ci") == "ci" else profile.max_examples
+    count = in_ci if _IN_CI else profile.max_examples
     return settings(
         profile, max_examples=count, suppress_health_check=[*HealthCheck]
     )  # a run of a cluster is slow, and large

@@ -14,7 +14,7 @@ from limnad.store import Checkpoints
 from limnad.testing import Recovery, build, spread_out
 from tests.helpers.changing_graphs import GRAPHS
 from tests.helpers.collections import CASES, LOOPS, History, differences, expected, frames, job
-from tests.helpers.histories import SEEDS, WORKERS, examples, pairs
+from tests.helpers.histories import SEEDS, WORKERS, examples, pairs, patient
 
 PLAIN = [name for name in CASES if name not in LOOPS]
 TOGETHER = [PLAIN[start::5] for start in range(5)] + [[name] for name in LOOPS] + [[name] for name in GRAPHS]
@@ -38,7 +38,7 @@ def restored() -> Iterator[list[int]]:
     assert sum(counts), "no generation started from a checkpoint"
 
 
-@pytest.mark.timeout(900)  # shrinking takes long
+@patient
 @pytest.mark.parametrize("names", TOGETHER, ids=", ".join)
 @examples(in_ci=4)
 @given(

@@ -14,7 +14,7 @@ from limnad.timely.graph import GraphError
 from limnad.timely.scheduler import VertexFailure
 from tests.helpers.changing_graphs import GRAPHS
 from tests.helpers.collections import History, check, frames, job
-from tests.helpers.histories import SEEDS, WORKERS, examples, graphs
+from tests.helpers.histories import SEEDS, WORKERS, examples, graphs, patient
 
 
 def check_histories(name: str, left: History, right: History, workers: int, seed: int = 0) -> None:
@@ -23,7 +23,7 @@ def check_histories(name: str, left: History, right: History, workers: int, seed
     check(done.outputs, [name], left, right, GRAPHS)
 
 
-@pytest.mark.timeout(900)  # shrinking takes long
+@patient
 @pytest.mark.parametrize("name", GRAPHS)
 @examples(in_ci=6)
 @given(sides=graphs(), workers=WORKERS, seed=SEEDS)

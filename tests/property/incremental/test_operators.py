@@ -7,13 +7,13 @@ from hypothesis import given
 
 from limnad.testing import run
 from tests.helpers.collections import CASES, LOOPS, History, check, frames, job
-from tests.helpers.histories import SEEDS, WORKERS, examples, pairs
+from tests.helpers.histories import SEEDS, WORKERS, examples, pairs, patient
 
 PLAIN = [name for name in CASES if name not in LOOPS]
 TOGETHER = [PLAIN[start::5] for start in range(5)] + [[name] for name in LOOPS]
 
 
-@pytest.mark.timeout(900)  # shrinking takes long
+@patient
 @pytest.mark.parametrize("names", TOGETHER, ids=", ".join)
 @examples(in_ci=8)
 @given(sides=pairs(), workers=WORKERS, seed=SEEDS)
