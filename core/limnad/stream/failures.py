@@ -34,7 +34,7 @@ def user_traceback(error: BaseException) -> str:
 def _without_ours(shown: traceback.TracebackException) -> bool:
     """Drops our frames from the whole chain of causes; whether any frame of the user's is left."""
     shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if not _is_ours(frame.filename)])
-    kept = bool(shown.stack) or bool(shown.exc_type and issubclass(shown.exc_type, SyntaxError))
+    kept = bool(shown.stack) or hasattr(shown, "filename")  # Syntax errors have one, and may have no frame.
     context = None if shown.__suppress_context__ else shown.__context__
     for cause in (shown.__cause__, context):
         if cause is not None:
