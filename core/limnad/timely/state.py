@@ -17,7 +17,7 @@ worker owns are those whose rows it will get.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
@@ -37,6 +37,9 @@ ITEM_BYTES = 200
 
 ITEMS_PER_BLOCK = 1024
 """A block of fewer records costs more to name than to write again."""
+
+NOTED_KEYS = 4096
+"""Up to so many changed keys are noted, however few there are left: it is little to write."""
 
 
 class StateError(JobError):
@@ -238,9 +241,12 @@ class KeyedState(State, MutableMapping[K, V]):
         self.version = version
         self._migrate = migrate
         self._items: dict[K, V] = {}
-        self._changed: set[K] = set()
+        # Keys that have changed since the last capture; None: the next capture holds everything anyway.
+        self._changed: set[K] | None = None
         self._captured: dict[K, int] = {}  # The newest capture with a change of the key that no commit covers.
         self._captures = 0
+        self._forgotten = 0  # A commit of this capture or an older one says nothing of what has changed since.
+        self._durable = False
         self._index = _GroupIndex(by)
 
     def __getitem__(self, key: K) -> V:
@@ -248,11 +254,14 @@ class KeyedState(State, MutableMapping[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         self._items[key] = value
-        self._changed.add(key)
+        if self._changed is not None:
+            self._changed.add(key)
 
     def __delitem__(self, key: K) -> None:
         del self._items[key]
-        self._changed.add(key)
+        if self._changed is not None:
+            self._changed.add(key)
+            self._bound(self._changed)
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._items)
@@ -273,20 +282,31 @@ class KeyedState(State, MutableMapping[K, V]):
         sample = [*islice(items, SAMPLED_ITEMS), *islice(reversed(items), SAMPLED_ITEMS)]
         return len(self._items) * (ITEM_BYTES + size_bytes(sample) // len(sample)) if sample else 0
 
+    def _bound(self, noted: Collection[K]) -> None:
+        """While no checkpoint becomes durable, keys come and go: what is noted of them must not outgrow what there is."""
+        if len(noted) > 2 * len(self._items) + NOTED_KEYS:
+            self.forget()
+
     def capture(self) -> Capture:
         """See `State.capture`."""
+        self._bound(self._captured)
         self._captures += 1
-        self._captured.update(dict.fromkeys(self._changed, self._captures))
+        self._captured.update(dict.fromkeys(self._changed or (), self._captures))
         self._changed = set()
-        return _KeyedCapture(self._captures, self._index, dict(self._items), frozenset(self._captured))
+        changed = frozenset(self._captured) if self._durable else None
+        return _KeyedCapture(self._captures, self._index, dict(self._items), changed)
 
     def committed(self, capture: Any) -> None:
         """See `State.committed`."""
-        self._captured = {key: number for key, number in self._captured.items() if number > capture.number}
-        self._index.committed(capture.blocks)
+        if capture.number > self._forgotten:
+            self._captured = {key: number for key, number in self._captured.items() if number > capture.number}
+            self._durable = True
+            self._index.committed(capture.blocks)
 
     def forget(self) -> None:
         """See `State.forget`."""
+        self._changed, self._captured = None, {}
+        self._forgotten, self._durable = self._captures, False
         self._index.forget()
 
     def restore(self, share: Share) -> None:
@@ -297,7 +317,6 @@ class KeyedState(State, MutableMapping[K, V]):
         """
         for piece in share.pieces:
             self._take(share, piece.batch)
-        self._changed = set(self._items)
 
     def _take(self, share: Share, records: list[tuple[Any, Any]]) -> None:
         if share.version != self.version:
@@ -338,8 +357,10 @@ class _GroupIndex(Generic[K]):
         """The stable hashes that decide whose the keys are."""
         return hash_records(keys if self._by is None else [self._by(key) for key in keys])
 
-    def update(self, items: dict[K, V], changed: Iterable[K]) -> set[int]:
-        """Takes note of keys that have come, gone or changed; returns the key groups they are of."""
+    def update(self, items: dict[K, V], changed: Collection[K] | None) -> set[int]:
+        """Takes note of keys that have come, gone or changed (None: any); returns the key groups they are of."""
+        if changed is None:
+            self._group_of, self._members, changed = {}, [set() for _ in range(KEY_GROUPS)], items
         new = [key for key in changed if key not in self._group_of]
         if new:
             self._group_of.update(zip(new, key_group(self.hashes(new)).tolist(), strict=True))
@@ -371,7 +392,7 @@ class _KeyedCapture(Generic[K, V]):
     number: int
     index: _GroupIndex[K]
     items: dict[K, V]
-    changed: frozenset[K]
+    changed: frozenset[K] | None
     blocks: int = 0
 
     def pieces(self) -> Iterable[Piece]:

@@ -4,7 +4,8 @@ import pytest
 
 from limnad import KeyedState, StateError
 from limnad.batch import KEY_GROUPS
-from limnad.timely.state import Piece, Share
+from limnad.timely.state import NOTED_KEYS, Piece, Share
+from tests.helpers.census import census
 
 
 def stored(capture: Any, before: dict[Any, Any] | None = None) -> dict[Any, Any]:
@@ -102,3 +103,40 @@ def test_another_version_needs_a_migration() -> None:
         restored(blocks, version=2)
     moved = restored(blocks, version=2, migrate=lambda version, key, value: (key.upper(), value + version))
     assert moved == {"A": 2}
+
+
+def churned(state: KeyedState[int, int], first: int, stop: int) -> None:
+    """Keys come and go."""
+    for key in range(first, stop):
+        state[key] = key
+        state.pop(key - 10, None)
+
+
+def test_without_checkpoints_nothing_is_noted_of_keys_that_are_gone() -> None:
+    state = KeyedState[int, int]("state")
+    churned(state, 0, 50_000)
+    assert census(state, "state").total() < 400
+
+
+def test_while_no_checkpoint_becomes_durable_little_is_noted_of_keys_that_are_gone() -> None:
+    state = KeyedState[int, int]("state")
+    captured = state.capture()
+    stored(captured)
+    state.committed(captured)
+    for epoch in range(100):  # Half of the time it is not even begun.
+        churned(state, epoch * 1_000, epoch * 1_000 + 1_000)
+        if epoch % 20 < 10:
+            stored(state.capture(), {(0, KEY_GROUPS): []})
+    assert census(state, "state").total() < 3 * NOTED_KEYS
+    assert restored(stored(state.capture())) == dict(state)
+
+
+def test_a_commit_of_what_was_captured_before_too_much_changed_says_nothing_of_that() -> None:
+    state = KeyedState[int, int]("state")
+    state[-100] = 1
+    first = state.capture()
+    stored(first)
+    state[-100] = 2
+    churned(state, 0, 20_000)
+    state.committed(first)
+    assert restored(stored(state.capture())) == dict(state)
