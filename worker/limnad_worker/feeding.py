@@ -345,19 +345,22 @@ class LoggedFeeder(Feeder):
 
     async def retained(self, kept: Sequence[int]) -> None:
         """See `Feeder`."""
+        newest = max(kept, default=0)
+        self._standings = {number: each for number, each in self._standings.items() if number in kept or number > newest}
         logs = await self._vault.logs()
         if not logs:
             return
+        states = []
         for number in kept:
-            if number not in self._standings:
-                self._standings[number] = standings(await self._vault.read(number))
-        self._standings = {number: self._standings[number] for number in kept}
+            if (state := self._standings.get(number)) is None:
+                state = self._standings[number] = standings(await self._vault.read(number))
+            states.append(state)
         ends = {name: feeding.end for name, feeding in self._inputs.items()}
-        positions = [machine.positions(standing, self._inputs) for standing in self._standings.values()]
+        positions = [machine.positions(state, self._inputs) for state in states]
         for name, below in machine.covered(positions, ends).items():
             await self._vault.trim_log(name, below)
         for name in set(logs) - set(self._inputs):
-            await self._vault.trim_cuts(name, list(self._standings.values()))
+            await self._vault.trim_cuts(name, states)
 
 
 def _answer(waiting: asyncio.Future[Any] | None, result: Any = None, refusal: Exception | None = None) -> None:

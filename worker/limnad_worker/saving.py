@@ -85,7 +85,7 @@ class Saving:
             epochs=request.checkpoint_epochs or None,
             timeout_s=request.checkpoint_timeout_s or points.TIMEOUT_S,
         )
-        self._published: dict[int, dict[str, int]] = {}
+        self._published: dict[str, int] = {}
         self._phases: dict[int, wire.CheckpointPhases] = {}
         self._began_s = 0.0
         self._closed = False
@@ -146,7 +146,7 @@ class Saving:
         """An engine's part is durable."""
         if stored.checkpoint == self._machine.current:
             self._phases[worker] = stored.phases
-        self._published.setdefault(stored.checkpoint, {}).update(stored.published)
+            self._published.update(stored.published)
         await self._carry_out(self._machine.stored(worker, stored.checkpoint, stored.part, time.monotonic()))
 
     async def not_stored(self, worker: int, told: wire.NotStored) -> None:
@@ -167,6 +167,7 @@ class Saving:
                         self._last = number
                     self._began_s = time.monotonic()
                     self._phases.clear()
+                    self._published.clear()
                     self._around.send_all(begin_checkpoint=wire.BeginCheckpoint(checkpoint=number))
                 case points.Commit(number, parts):
                     self._around.keep(self._with_store(number, partial(self._commit, number, parts)))
@@ -196,7 +197,7 @@ class Saving:
 
     async def _commit(self, number: int, parts: Sequence[bytes]) -> list[points.Effect]:
         began_s = time.monotonic()
-        published = self._published.pop(number, {})
+        published = dict(self._published)
         await self._save_outputs(number, published)
         record = CheckpointRecord(
             fingerprint=self._around.graph(),

@@ -136,7 +136,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever it is, this checkpoint is dropped and the job goes on
             told = Written(number, None, error=str(error), lost=isinstance(error, ChunksGone))
         else:
-            self._records[number] = record
+            # A checkpoint begins when the one before is decided; of that this engine may not have heard yet.
+            self._records = {other: self._records[other] for other in list(self._records)[-1:]} | {number: record}
             upload_s = time.perf_counter() - began_s - self._encode_s
             part = msgspec.msgpack.encode(record)
             told = Written(number, part, int(self._encode_s * 1e6), int(upload_s * 1e6), self._bytes)
