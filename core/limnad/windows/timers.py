@@ -24,6 +24,9 @@ Key = tuple[Any, ...]
 EVENT: Final = 0
 PROCESSING: Final = 1
 
+CANCELLED: Final = 1_000
+"""Up to so many cancelled timers wait until they would have been due; more, if they are fewer than the others."""
+
 MOST_AT_END: Final = 10_000
 """How many timers of a key fire after the end of the inputs: more are taken for timers that set each other for ever."""
 
@@ -109,7 +112,7 @@ class KeyContext:
 
     def cancel_timer(self, time: Any) -> None:
         """Takes back a `set_timer`, if there was one."""
-        self._timers[EVENT].discard(self._vertex.axes[EVENT].units_of(time))
+        self._cancel(EVENT, time)
 
     def set_clock_timer(self, time: Any) -> None:
         """Asks for `KeyedFunction.on_clock` when a tick reaches ``time``. Errors: as for `set_timer`.
@@ -125,7 +128,13 @@ class KeyContext:
 
     def cancel_clock_timer(self, time: Any) -> None:
         """Takes back a `set_clock_timer`, if there was one."""
-        self._timers[PROCESSING].discard(self._vertex.axes[PROCESSING].units_of(time))
+        self._cancel(PROCESSING, time)
+
+    def _cancel(self, kind: int, time: Any) -> None:
+        due = self._vertex.axes[kind].units_of(time)
+        if due in self._timers[kind]:
+            self._timers[kind].remove(due)
+            self._vertex.cancelled[kind] += 1
 
     def _set(self, kind: int, time: Any) -> None:
         due = self._vertex.axes[kind].units_of(time)
@@ -158,6 +167,7 @@ class KeyedProcess(PerTime):
 
     Attributes:
         ended: Whether all inputs have ended.
+        cancelled: How many timers were taken back since those were last swept out, by kind.
     """
 
     def __init__(
@@ -181,6 +191,7 @@ class KeyedProcess(PerTime):
         self._kept = KeyedState[Key, Any]("keys")
         self._heaps: list[list[tuple[int, int, Key]]] = [[] for _ in axes]
         self._numbers = count()
+        self.cancelled = [0 for _ in axes]
         self._watermarks = [LOWEST for _ in axes]
         self._emitted: list[Any] = []
         self.ended = False
@@ -227,7 +238,19 @@ class KeyedProcess(PerTime):
         while (kind := self._due()) is not None:
             due, _, key = heappop(self._heaps[kind])
             self._fire(kind, due, key)
+        for kind, heap in enumerate(self._heaps):
+            if self.cancelled[kind] > max(CANCELLED, len(heap) // 2):
+                self._sweep(kind)
         return pl.DataFrame(self._emitted, schema=self._schema, orient="row")
+
+    def _sweep(self, kind: int) -> None:
+        """Forgets what was cancelled: a key that sets its timer anew with each row has one, and not one for each row."""
+        waiting: dict[tuple[int, Key], int] = {}
+        for due, number, key in sorted(self._heaps[kind]):
+            if due in _Kept(*self._kept.get(key, ())).timers[kind]:
+                waiting.setdefault((due, key), number)
+        self._heaps[kind] = [(due, number, key) for (due, key), number in waiting.items()]  # Sorted, so a heap.
+        self.cancelled[kind] = 0
 
     def _end(self) -> None:
         """All event time is over; the clock does not jump."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limnad import Flow
-from limnad.windows import EventTime, KeyContext, KeyedFunction
+from limnad.windows import EventTime, KeyContext, KeyedFunction, timers
 from tests.helpers.event_times import LOWEST, SCHEMA, Answers, Row, Rule, epochs_of_rows, everywhere, frames, ordered
 from tests.helpers.event_times import rules as any_rules
 
@@ -96,6 +97,14 @@ class ByDefinition:
             self.timers.add((time + 1, key))
         else:
             self.states[key] = None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def swept_at_once() -> Iterator[None]:
+    """Cancelled timers are swept out when there are as many as others."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(timers, "CANCELLED", 0)
+        yield
 
 
 @settings(max_examples=25, deadline=None)

@@ -8,10 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from benchmarks.in_process import Live
 from limnad import Flow, StateError, TimeError
 from limnad.testing import build, run
 from limnad.timely.scheduler import VertexFailure
 from limnad.windows import EventTime, KeyContext, KeyedFunction
+from limnad.windows.timers import CANCELLED
+from tests.helpers.census import census
 
 SCHEMA: dict[str, Any] = {"k": pl.String, "at": pl.Datetime("ms")}
 NOON = datetime.fromisoformat("2026-01-01T12:00")
@@ -91,3 +94,31 @@ def test_a_function_that_keeps_something_itself_is_refused() -> None:
 
     with pytest.raises(StateError, match=r"Keeps keeps self\.seen, which a checkpoint would lose"):
         build(job)
+
+
+class Silence(KeyedFunction):
+    """Each row puts off a key's only timer."""
+
+    def on_rows(self, key: KeyContext, rows: list[dict[str, Any]]) -> None:
+        if key.state is not None:
+            key.cancel_timer(key.state)
+        key.state = rows[-1]["at"] + 10_000 * MINUTE
+        key.set_timer(key.state)
+
+    def on_timer(self, key: KeyContext, time: datetime) -> None:
+        key.emit(*key.key, time)
+        key.state = None
+
+
+def test_timers_that_are_put_off_again_and_again_do_not_pile_up() -> None:
+    def job(flow: Flow) -> None:
+        EventTime(flow.input("rows", SCHEMA), "at").process(Silence, "k", SCHEMA).output("out")
+
+    live = Live(job)
+    keys = [f"{key:02}" for key in range(50)]
+    for epoch in range(100):
+        live.feed(frame(*((key, epoch) for key in keys)))
+    kept = [vertex for vertex in live.worker.scheduler.vertices if hasattr(vertex, "cancelled")]
+    assert census(kept, "kept")["kept[]._heaps[]"] <= CANCELLED + 2 * len(keys)
+    live.feed(frame((keys[0], 10_099)))
+    assert live.published["out"].rows() == [(key, NOON + 10_099 * MINUTE) for key in keys[1:]]
