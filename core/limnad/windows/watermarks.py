@@ -117,11 +117,23 @@ class LowWatermark:
             idle_now[name] = idle_now.get(name, False) or idle
             self._partitions[name] = _Partition(max(times, default=None), epoch, idle_now[name])
         holding = [partition for partition in self._partitions.values() if not self._is_idle(partition, epoch)]
-        self.idle = bool(self._partitions) and not holding
+        self.idle = (self.idle or bool(self._partitions)) and not holding
         if holding and all(partition.latest is not None for partition in holding):
             least = min(partition.latest for partition in holding if partition.latest is not None)
             self.now = max(self.now, least - self._clock.lateness)
+        self._partitions = {
+            name: partition for name, partition in self._partitions.items() if self._matters(name, partition, epoch)
+        }
         return self.now
+
+    def _matters(self, name: str, partition: _Partition, epoch: int) -> bool:
+        """Whether it has to be remembered.
+
+        One that is not declared, is idle, and that the watermark has passed, moves it by its next row as if it were new: until it shows a
+        time that the watermark has not passed, either way it holds it where it is.
+        """
+        passed = partition.latest is None or partition.latest - self._clock.lateness <= self.now
+        return name in self._clock.declared or not (passed and self._is_idle(partition, epoch))
 
     def _is_idle(self, partition: _Partition, epoch: int) -> bool:
         limit = self._clock.idle_after

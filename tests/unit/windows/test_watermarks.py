@@ -14,6 +14,7 @@ from limnad.batch import KEY_GROUPS, groups_of
 from limnad.testing import run
 from limnad.windows import EventTime
 from limnad.windows.watermarks import LOWEST, Clock, LowWatermark, Marks, ToGroups
+from tests.helpers.census import census
 
 Shown = list[tuple[str, int | None, bool]]
 
@@ -47,6 +48,37 @@ def test_a_partition_is_idle_after_so_many_epochs_and_is_back_with_its_next_row(
 def test_a_partition_may_say_that_it_is_idle() -> None:
     epochs: list[Shown] = [[("a", 5, False), ("b", 1, False)], [("b", 2, True)], [("a", 9, False)], [("b", 3, False)]]
     assert watermarks(Clock(0), *epochs) == [1, 5, 9, 9]
+
+
+class Remembers(LowWatermark):
+    """The same, of all partitions that there ever were."""
+
+    def _matters(self, name: str, partition: Any, epoch: int) -> bool:
+        return True
+
+
+SHOWN = st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 20), st.booleans())
+
+
+@given(
+    epochs=st.lists(st.lists(SHOWN, max_size=3), max_size=20),
+    clock=st.builds(Clock, st.integers(0, 3), st.just(("a",)) | st.just(()), st.none() | st.integers(1, 3)),
+)
+def test_what_is_forgotten_makes_no_difference(epochs: list[Shown], clock: Clock) -> None:
+    low, other = LowWatermark(clock), Remembers(clock)
+    for epoch, shown in enumerate(epochs):
+        assert (low.advance(epoch, shown), low.idle) == (other.advance(epoch, shown), other.idle)
+        restored = LowWatermark(clock)
+        restored.load(low.dump())
+        low = restored
+
+
+def test_partitions_that_are_idle_for_good_are_forgotten() -> None:
+    low = LowWatermark(Clock(2, idle_after=3))
+    for epoch in range(2_000):
+        low.advance(epoch, [(f"visit {epoch}", epoch, False), (f"short visit {epoch}", epoch, True)])
+    assert census(low, "low").total() < 20
+    assert low.now == 1_995
 
 
 def test_a_stream_that_is_over_holds_the_other_one_of_a_join_back_no_longer() -> None:
