@@ -53,8 +53,8 @@ STATUS_INTERVAL_S = 0.25
 """How often a busy engine tells how far it is: as often as a live view is drawn."""
 
 EPOCH_INTERVAL_S = 0.005
-"""How often at most an engine that sleeps between its callbacks tells that an epoch is complete: finding the first one
-that is not costs a look at everything outstanding."""
+"""How often at most an engine that sleeps between its callbacks tells that an epoch is complete: what it tells then is
+some tens of numbers for each stage."""
 
 BURST_S = 0.0005
 """For how long a busy engine runs callbacks before it lets its streams move: a look at them costs 10 microseconds."""

@@ -18,7 +18,7 @@ from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker.tracing import JobTrace, Key, from_environment
 
 LOOK_INTERVAL_NS = 5_000_000
-"""How often at most a busy engine looks which epochs are complete: that costs a look at everything outstanding."""
+"""How often at most a busy engine looks which epochs are complete: that costs a look at every place in the graph."""
 
 MOST_NEW_EPOCHS = 10_000
 """Of epochs that are opened at once only the last so many are traced: an input may leap by a billion."""

@@ -9,12 +9,16 @@ from limnad.cluster.effects import Ack
 BUDGET_BYTES = 64 << 20
 """Per worker: enough to keep every worker busy over a pause of a tenth of a second, small beside the state."""
 
+BATCH_BYTES = 16 << 10
+"""What a batch counts beside its rows: to hand it over takes as long as that many bytes of a large one, and memory of its
+own. Else a source of tiny epochs would run ahead by a million of them before their rows make up a budget."""
+
 
 class Backpressure:
-    """One worker's estimate of the undelivered bytes of the cluster.
+    """One worker's estimate of the undelivered bytes of the cluster, each batch counting `BATCH_BYTES` beside its rows.
 
-    >>> pressure = Backpressure(peers=[1], budget_bytes=100)
-    >>> pressure.sent(1, 150), pressure.must_wait(own_queued_bytes=60)
+    >>> pressure = Backpressure(peers=[1], budget_bytes=BATCH_BYTES)
+    >>> pressure.sent(1, 2 * BATCH_BYTES), pressure.must_wait(own_queued_bytes=60)
     (None, True)
     >>> pressure.acknowledged(peer=1, received=1, queued_bytes=0), pressure.must_wait(own_queued_bytes=60)
     (None, False)
@@ -63,7 +67,8 @@ class Backpressure:
 
     def undelivered_bytes(self, own_queued_bytes: int) -> int:
         """The estimate."""
-        return own_queued_bytes + self._in_flight_bytes + sum(self._queued.values())
+        flying = self._in_flight_bytes + BATCH_BYTES * sum(map(len, self._in_flight.values()))
+        return own_queued_bytes + flying + sum(self._queued.values())
 
     def must_wait(self, own_queued_bytes: int) -> bool:
         """Whether sources should not read on."""

@@ -58,7 +58,7 @@ class Ack:
     Attributes:
         peer: The sender that is answered.
         received: How many of its batches have arrived.
-        queued_bytes: What waits undelivered on this worker, whoever sent it.
+        queued_bytes: What waits undelivered on this worker, whoever sent it, as back-pressure counts it.
         full: Whether it holds so much state that sources should wait until all is quiet.
     """
 

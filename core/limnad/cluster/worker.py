@@ -13,7 +13,7 @@ from typing import Any
 
 from limnad.batch import size_bytes
 from limnad.cluster.alignment import USUAL_LIMITS, AheadLimits
-from limnad.cluster.backpressure import BUDGET_BYTES, Backpressure
+from limnad.cluster.backpressure import BATCH_BYTES, BUDGET_BYTES, Backpressure
 from limnad.cluster.effects import (
     COORDINATOR,
     Ack,
@@ -307,7 +307,7 @@ class Worker:
         return self._flush_progress() or self._read() or self._flush_all() or self._idle()
 
     def _read(self) -> bool:
-        held_bytes = self.scheduler.queued_bytes + self.scheduler.buffered_bytes
+        held_bytes = self._queued_bytes + self.scheduler.buffered_bytes
         readable = self.inputs.readable
         must_wait = readable and self.pressure.must_wait(held_bytes)
         if must_wait is not self.waiting_for_credit:
@@ -321,6 +321,11 @@ class Worker:
         self._hand_out(self.scheduler.flush_full())
         return has_read
 
+    @property
+    def _queued_bytes(self) -> int:
+        """What waits here, as back-pressure counts it."""
+        return self.scheduler.queued_bytes + BATCH_BYTES * self.scheduler.queued_batches
+
     def _slowest(self, stage: Stage) -> int | None:
         frontier = self.frontier_at(stage)
         return frontier[0][0] if frontier else None
@@ -331,7 +336,7 @@ class Worker:
         return bool(parcels) or self.scheduler.has_messages
 
     def _idle(self) -> bool:
-        self._effects.extend(self.pressure.acks(self.scheduler.queued_bytes, idle=True))
+        self._effects.extend(self.pressure.acks(self._queued_bytes, idle=True))
         return False
 
     @property
@@ -387,8 +392,7 @@ class Worker:
     @property
     def epoch(self) -> int | None:
         """The first epoch that is not complete everywhere, None when all are; the end is the one behind the last."""
-        occurrences = (time[0] for (_, time), count in self.view.occurrences().items() if count > 0)
-        epoch = min(occurrences, default=None)
+        epoch = self.view.first_epoch
         return self.scheduler.epochs_opened if epoch == END else epoch
 
     # -- effects -----------------------------------------------------------------------------------------------------
@@ -399,7 +403,7 @@ class Worker:
             self.pressure.sent(peer, size_bytes(parcel.batch))
             self._effects.append(Data(peer, self._sent_data[peer], parcel.connector, parcel.time, parcel.batch))
             self._sent_data[peer] += 1
-        self._effects.extend(self.pressure.acks(self.scheduler.queued_bytes, idle=False))
+        self._effects.extend(self.pressure.acks(self._queued_bytes, idle=False))
 
     def _flush_progress(self) -> bool:
         batches = self.policy.batches(self.buffer, self.view)

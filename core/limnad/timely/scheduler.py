@@ -35,7 +35,6 @@ COALESCE_BYTES = 1 << 20
 MERGE_BYTES = 1 << 18
 """Waiting batches up to this size are merged into one `on_recv`: a callback costs the same for 10 rows and 10,000."""
 
-
 T = TypeVar("T")
 
 
@@ -72,7 +71,7 @@ class Scheduler:
     `flush` yields what must go to other workers; count changes go into the `ProgressBuffer`.
 
     Attributes:
-        queued_bytes: Estimated size of all batches that wait on this worker.
+        queued_bytes: Estimated size of all batches that wait on this worker, `queued_batches` in number.
         buffered_bytes: That of all outgoing buffers.
         counters: By stage.
         connector_counters: By connector.
@@ -103,7 +102,7 @@ class Scheduler:
         self.workers = workers
         self.generation = generation
         self.job = job
-        self.queued_bytes = 0
+        self.queued_bytes = self.queued_batches = 0
         self.buffered_bytes = 0
         self.counters = [StageCounters() for _ in graph.stages]
         self.connector_counters, self.loops = connector_counters(graph)
@@ -157,6 +156,7 @@ class Scheduler:
         place = (connector, time)
         bytes_held = size_bytes(batch) if size is None else size
         self.queued_bytes += bytes_held
+        self.queued_batches += 1
         self.connector_counters[connector].arrived_bytes += bytes_held
         queue = self.queues.get(place)
         if queue is None:
@@ -255,6 +255,7 @@ class Scheduler:
         self._receive(connector, (self.epochs_opened,) if at_sink else time, [batch for batch, _ in batches[:taken]])
         taken_bytes = batches[0][1] if taken == 1 else sum(size for _, size in batches[:taken])
         self.queued_bytes -= taken_bytes
+        self.queued_batches -= taken
         counters = self.connector_counters[connector_index]
         counters.bytes += taken_bytes
         counters.batches += taken
@@ -447,11 +448,10 @@ class Scheduler:
         buffer = self._buffers.pop(place)
         self.buffered_bytes -= buffer.size_bytes
         try:
-            parts = self._split(connector, buffer.batches)
+            parts = [(worker, part) for worker, part in self._split(connector, buffer.batches) if len(part)]
         except Exception as error:
             callback = f"what goes to stage {connector.target.name!r}"
             raise VertexFailure(connector.source.name, self.worker, time, callback) from error
-        parts = [(worker, part) for worker, part in parts if len(part)]
         self.progress.add(index, time, len(parts) - self.destinations(connector))
         parcels = []
         for worker, part in parts:

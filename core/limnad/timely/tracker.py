@@ -73,6 +73,14 @@ class Tracker:
             for time, count in counts.items()
         }
 
+    @property
+    def first_epoch(self) -> int | None:
+        """The least epoch of any outstanding event; None: there is none.
+
+        No path changes an epoch, so the least one is that of a frontier: what is outstanding need not be looked at.
+        """
+        return min((implied.frontier[0][0] for implied in self.implied if implied.frontier), default=None)
+
     def behind_another(self, location: int, time: Timestamp) -> bool:
         """Whether an outstanding event at *another* pointstamp could result in this one.
 

@@ -111,6 +111,7 @@ def test_the_trackers_frontiers_are_those_of_the_definition(graph: LogicalGraph,
 
 def check_against_definition(tracker: Tracker, table: Reachability, counts: Counter[tuple[int, Timestamp]]) -> None:
     active = [place for place, count in counts.items() if count > 0]
+    assert tracker.first_epoch == min((time[0] for _, time in active), default=None)
     for target in range(table.locations.count):
         expected = minimal(summary(time) for location, time in active for summary in table.summaries(location, target))
         assert tracker.implied[target].frontier == expected

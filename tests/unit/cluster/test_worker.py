@@ -4,8 +4,10 @@ import polars as pl
 import pytest
 
 import limnad
+from limnad.cluster.backpressure import BATCH_BYTES, BUDGET_BYTES
 from limnad.cluster.effects import Ack, Captured, Data
 from limnad.cluster.worker import Worker
+from tests.helpers.census import census
 
 ROWS = 200_000  # Of 8 bytes: each batch is larger than what an outgoing buffer may hold.
 
@@ -92,3 +94,22 @@ def test_a_halt_is_measured_phase_by_phase() -> None:
     machine.marker_arrived(1, 0, checkpoint=1)
     (captured,) = (effect for effect in machine.take_effects() if isinstance(effect, Captured))
     assert (captured.halt.stop_ns, captured.halt.markers_ns, captured.halt.references_ns) == (0, 3_000, 0)
+
+
+def test_a_source_of_tiny_epochs_does_not_run_ahead_by_all_that_a_budget_of_rows_holds() -> None:
+    flow = limnad.Flow()
+    epochs = 20_000
+    tiny = flow.generate(
+        lambda rng, start, count: pl.DataFrame({"key": range(start, start + count)}, schema={"key": pl.Int64}),
+        rows=2 * epochs,
+        epochs=epochs,
+        partitions=1,
+    )
+    flow.vertex(Sink, tiny.partition_by("key"), name="sink", outputs=0)
+    machine = Worker(flow.build().graph, 0, 2, flow.sources)
+    machine.start()
+    while machine.step():
+        machine.take_effects()
+    assert machine.waiting_for_credit
+    assert machine.scheduler.epochs_opened < epochs
+    assert census(machine.pressure, "pressure")["pressure._in_flight[]"] <= 2 * BUDGET_BYTES // BATCH_BYTES + 1
