@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -32,6 +33,12 @@ RETRY_S: Final = 0.02
 
 PATIENCE_S: Final = 60.0
 """For one answer of the brokers; as long as a transaction may stay open by default."""
+
+LOOK_S: Final = 300.0
+"""How often a sink looks how far its topic has grown. A restore reads it from there on, so what is older may go."""
+
+LOOK_PATIENCE_S: Final = 1.0
+"""For one answer of the brokers then: the job stands still, and can do without."""
 
 HEADER: Final = "limnad"
 """Of each message: ``job/sink/generation/worker/epoch/number``."""
@@ -240,8 +247,8 @@ class KafkaReader:
         self._consumer.close()
 
 
-def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=PATIENCE_S, cached=False)
+def _watermarks(consumer: Consumer, topic: str, partition: int, patience_s: float = PATIENCE_S) -> tuple[int, int]:
+    found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=patience_s, cached=False)
     if found is None:
         raise ClusterError(f"the Kafka of the topic {topic!r} does not answer: see whether it can be reached")
     low, high = found
@@ -261,10 +268,18 @@ class KafkaTarget:
         key: The column (of records: the field) whose text is the message's key; None: messages have none.
         records: Whether batches are lists of records.
         options: See `Options`.
+        clock: Seconds; for tests.
     """
 
     def __init__(
-        self, servers: str, topic: str, key: str | None = None, *, records: bool = False, options: Options | None = None
+        self,
+        servers: str,
+        topic: str,
+        key: str | None = None,
+        *,
+        records: bool = False,
+        options: Options | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers = servers
         self._topic = topic
@@ -272,6 +287,8 @@ class KafkaTarget:
         self._records = records
         self._options = dict(options or {})
         self._floor: dict[int, int] = {}
+        self._clock = clock
+        self._look_s = 0.0
         self._fenced: set[int] = set()
 
     def open(self, writer: Writer) -> None:
@@ -283,15 +300,24 @@ class KafkaTarget:
         self._writer = writer
         self._prefix = f"{writer.job}/{writer.stage}/"
         self._producer = self._register(writer.worker)
+        self._look(PATIENCE_S)
+
+    def _look(self, patience_s: float) -> None:
+        """Raises the floor to where the topic ends: nothing of ours is on its way, so what we send later lies behind."""
+        self._look_s = self._clock() + LOOK_S
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:
-            found = consumer.list_topics(self._topic, timeout=PATIENCE_S).topics[self._topic]
+            found = consumer.list_topics(self._topic, timeout=patience_s).topics[self._topic]
             if found.error is not None:
                 raise JobError(f"the topic {self._topic!r} cannot be written: {found.error.str()}")
             for partition in found.partitions:
-                _, self._floor[partition] = _watermarks(consumer, self._topic, partition)
+                _, end = _watermarks(consumer, self._topic, partition, patience_s)
+                self._floor[partition] = max(end, self._floor.get(partition, 0))
 
     def place(self) -> dict[int, int]:
         """See `Target.place`: by partition, an offset before all that will be sent from now on."""
+        if self._clock() >= self._look_s:
+            with contextlib.suppress(ClusterError, JobError):  # Then it is still where it was.
+                self._look(LOOK_PATIENCE_S)
         return dict(self._floor)
 
     def stage(self, epoch: int, batch: Any) -> tuple[dict[int, int], list[Row]]:
@@ -305,7 +331,7 @@ class KafkaTarget:
             rows = [
                 (None if key is None else key.encode(), value.encode()) for key, value in zip(keys, values, strict=True)
             ]
-        return self.place(), rows
+        return dict(self._floor), rows
 
     def _key_of(self, record: Any) -> bytes | None:
         return None if self._key is None else str(record[self._key]).encode()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import polars as pl
@@ -11,8 +12,8 @@ import pytest
 from limnad import Flow
 from limnad.connectors import Covered, Delivery, LostOutput, Sink, by_rows, by_size, by_time
 from limnad.connectors import kafka as connector
-from limnad.connectors.kafka import KafkaTarget, KafkaTopic
-from limnad.errors import InputError, JobError
+from limnad.connectors.kafka import LOOK_S, KafkaTarget, KafkaTopic
+from limnad.errors import ClusterError, InputError, JobError
 from limnad.timely.source import Answer, End, Idle, Reader, Rows
 from tests.helpers.kafka_mock import KafkaMock
 from tests.helpers.sources import Clock, pairs, stored
@@ -58,9 +59,13 @@ def sink(
     restored: Covered | None = None,
     empty: Any = (),
     key: str | None = None,
+    clock: Clock | None = None,
 ) -> Sink:
     records = not isinstance(empty, pl.DataFrame)
-    made = Sink(empty, lambda: KafkaTarget(kafka.servers, topic, key, records=records), delivery)
+    always = count(0, LOOK_S).__next__  # It looks how far its topic has grown whenever it may.
+    made = Sink(
+        empty, lambda: KafkaTarget(kafka.servers, topic, key, records=records, clock=clock or always), delivery
+    )
     made._context = Context(worker, workers, generation)  # type: ignore[assignment]
     if restored is not None:
         made.restore(restored)
@@ -208,6 +213,27 @@ def test_a_topic_that_has_deleted_what_would_tell_is_refused(
     monkeypatch.setattr(connector, "_watermarks", lambda *_: (7, 9))
     with pytest.raises(LostOutput, match="would tell"):
         sink(kafka, topic, generation=2, restored=durable)
+
+
+def test_what_others_sent_may_be_deleted_though_a_job_sends_nothing_for_long(kafka: KafkaMock, topic: str) -> None:
+    clock = Clock()
+    one = sink(kafka, topic, clock=clock)
+    kafka.send(topic, [b"other"] * 20)
+    assert set(one.checkpoint().places[0].values()) == {0}
+    clock.now_s += LOOK_S
+    assert sorted(one.checkpoint().places[0].values())[-1] == 20
+
+
+def test_a_kafka_that_is_away_holds_up_no_checkpoint(
+    kafka: KafkaMock, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sink(kafka, topic)
+    monkeypatch.setattr(connector, "_watermarks", away)
+    assert set(one.checkpoint().places[0].values()) == {0}
+
+
+def away(*_: Any) -> tuple[int, int]:
+    raise ClusterError("it does not answer")
 
 
 def test_what_makes_no_sense_is_refused_where_it_is_said(kafka: KafkaMock, topic: str) -> None:
