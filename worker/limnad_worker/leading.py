@@ -50,6 +50,8 @@ _OUTPUTS_GONE = (
     "it keeps no checkpoints"
 )
 
+_OUTPUTS_LET_GO = "what the job had put out is not kept any more: it has ended, and other jobs have since"
+
 
 class NotLeading(Exception):
     """The leader cannot answer yet; says why."""
@@ -379,6 +381,9 @@ class Leader:
                 await steering.recall_outputs(job, vault)
             finally:
                 await vault.close()
+            steering.let_go_of_outputs(job, self.jobs)
+        elif job.outputs.gone:
+            raise Refused(_OUTPUTS_LET_GO)
         elif entry.recalled and job.state is leader.State.FINISHED and job.view.outputs:
             raise Refused(_OUTPUTS_GONE)
 
@@ -445,6 +450,7 @@ class Leader:
             entry.saved = record
         if record.fate is Fate.ENDED:
             await self._forget_old()
+            steering.let_go_of_outputs(entry.job, self.jobs)
 
     async def _forget_old(self) -> None:
         async with self._saving:

@@ -18,6 +18,9 @@ LAST_PRINTS_S = 5.0
 KEPT_BYTES = 1 << 20
 """How much of a job's prints is kept: the newest. What died said last is what matters."""
 
+PIECE_BYTES = 150
+"""What a piece takes beside its text: some print a dot now and then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:
@@ -42,14 +45,14 @@ class JobLog:
     _bytes: int = 0
     _dropped: int = 0
     _closed: bool = False
-    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    _waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     def add(self, piece: Printed) -> None:
         """Something was printed."""
         self._pieces.append(piece)
-        self._bytes += len(piece.text)
+        self._bytes += PIECE_BYTES + len(piece.text)
         while self._bytes > KEPT_BYTES and len(self._pieces) > 1:
-            self._bytes -= len(self._pieces.popleft().text)
+            self._bytes -= PIECE_BYTES + len(self._pieces.popleft().text)
             self._dropped += 1
         self._wake()
 
@@ -75,12 +78,14 @@ class JobLog:
             if self._closed or not follow:
                 return
             waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            await waiting
+            self._waiting.add(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.discard(waiting)  # Else those who hang up would pile up until something is printed.
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        for each in self._waiting:
             if not each.done():
                 each.set_result(None)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from limnad_worker import history
 from limnad_worker.asking import GivenUp
 from limnad_worker.draining import tell_drain
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
+from limnad_worker.outputs import make_room
 from limnad_worker.past import Past
 from limnad_worker.pinning import refuse_if_held
 from limnad_worker.trial import Trial
@@ -134,6 +135,12 @@ async def recall_outputs(job: Job, vault: Vault) -> None:
         StoreError: It cannot be read.
     """
     await Past(vault, job.view, job.outputs).recall()
+
+
+def let_go_of_outputs(newest: Job, jobs: Iterable[Job]) -> None:
+    """There may be a hundred jobs that have ended: only so much of their outputs is kept."""
+    ended = [newest, *(job for job in jobs if job.state.ended and job is not newest)]
+    make_room([job.outputs for job in ended])
 
 
 async def _until_running(job: Job) -> int:

@@ -214,8 +214,8 @@ class Job:
         """``(output, epoch, rows)`` of these outputs, or of all, as epochs complete, until the job has ended.
 
         For each output the epochs come in order, from the first one that is kept, or the one that is wanted, the empty
-        ones included. What an open iterator has not given yet is kept for it, unless the leader dies: a checkpoint
-        keeps the newest 1,000 of each output.
+        ones included. What an open iterator has not given yet is kept for it, up to 1 GiB of a job, unless the leader
+        dies: a checkpoint keeps the newest 1,000 of each output.
 
         Raises:
             MissedEpochs: One that was wanted, or that follows one that has come, is not kept any more.

@@ -10,9 +10,10 @@ import pytest
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_worker import logs
 from limnad_worker.job import Job
-from limnad_worker.logs import JobLog, Printed
+from limnad_worker.logs import KEPT_BYTES, PIECE_BYTES, JobLog, Printed
 from limnad_worker.vault import Vault
 from tests.helpers.fake_engines import FakeHosts, run_job, until
+from tests.helpers.census import census
 
 
 async def texts(log: JobLog, *, follow: bool = False) -> list[bytes]:
@@ -20,11 +21,11 @@ async def texts(log: JobLog, *, follow: bool = False) -> list[bytes]:
 
 
 def test_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "KEPT_BYTES", 3)
+    monkeypatch.setattr(logs, "KEPT_BYTES", 3 * (PIECE_BYTES + 1))
     log = JobLog()
-    for text in (b"a", b"b", b"c", b"d", b"long"):
+    for text in (b"a", b"b", b"c", b"d", b"long" * PIECE_BYTES):
         log.add(Printed(1, 0, text))
-    assert asyncio.run(texts(log)) == [b"long"]
+    assert asyncio.run(texts(log)) == [b"long" * PIECE_BYTES]
 
 
 def test_who_follows_gets_everything_until_the_end() -> None:
@@ -42,7 +43,7 @@ def test_who_follows_gets_everything_until_the_end() -> None:
 
 
 def test_a_slow_reader_misses_what_was_dropped_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "KEPT_BYTES", 2)
+    monkeypatch.setattr(logs, "KEPT_BYTES", 2 * (PIECE_BYTES + 1))
 
     async def read() -> list[bytes]:
         log = JobLog()
@@ -72,3 +73,23 @@ def test_who_follows_gets_what_comes_behind_the_news_that_all_have_finished(tmp_
         assert await following == [b"last words"]
 
     run_job(Vault(f"dir:{tmp_path}", "job", keep=3), test)
+
+
+def test_many_small_pieces_do_not_take_more_memory_than_is_kept() -> None:
+    log = JobLog()
+    for _ in range(100_000):
+        log.add(Printed(1, 0, b"."))
+    assert census(log, "log")["log._pieces"] <= KEPT_BYTES // PIECE_BYTES
+
+
+def test_nothing_is_left_of_those_who_hang_up() -> None:
+    async def follow() -> int:
+        log = JobLog()
+        for _ in range(10):
+            following = asyncio.ensure_future(texts(log, follow=True))
+            await asyncio.sleep(0)
+            following.cancel()
+            await asyncio.wait([following])
+        return len(log._waiting)
+
+    assert asyncio.run(follow()) == 0

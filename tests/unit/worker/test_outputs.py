@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from limnad_proto.v1 import control_pb2 as wire
-from limnad_worker.outputs import EPOCH_BYTES, KEPT_EPOCHS, Delivery, Outputs, Reader
+from limnad_worker.outputs import EPOCH_BYTES, KEPT_EPOCHS, Delivery, Outputs, Reader, make_room
+from tests.helpers.census import census
 
 PAYLOAD = bytes(500)
 SIZE = len(PAYLOAD) + EPOCH_BYTES
@@ -71,6 +72,32 @@ def test_what_all_readers_have_read_goes_when_there_is_much(delivery: Delivery) 
     checkpoint(outputs, 101)
     assert late(outputs) == list(range(91, 101))
     assert len(outputs._epochs) == 10
+
+
+def test_a_reader_that_has_stopped_takes_no_more_than_its_share_and_is_told_what_it_missed() -> None:
+    outputs = Outputs(kept_bytes=10 * SIZE, waiting_bytes=40 * SIZE)
+    with outputs.reader() as stopped:
+        publish(outputs, 0, name="answer")
+        publish(outputs, *range(30))
+        assert len(outputs._epochs) == 31
+        publish(outputs, *range(30, 2_000))
+        assert outputs.nbytes <= 40 * SIZE
+        assert census(outputs, "outputs")["outputs._epochs"] <= 40
+        read = [(output.name, output.epoch) for output in stopped.read()]
+        assert read[0] == ("answer", 0)  # From nothing to 1,960 or so is a gap, which the client names.
+        assert 1_960 <= read[1][1] < 1_970
+        assert read[-1] == ("out", 1_999)
+        assert not stopped.behind
+
+
+def test_a_reader_that_has_stopped_for_good_finds_the_newest_that_was_let_go() -> None:
+    outputs = Outputs(kept_bytes=10 * SIZE, waiting_bytes=40 * SIZE)
+    with outputs.reader() as stopped:
+        publish(outputs, *range(3))
+        for _ in range(2):
+            publish(outputs, *range(100), name="other")
+        outputs._let_go(0, outputs.readable)
+        assert sorted((output.name, output.epoch) for output in stopped.read()) == [("other", 99), ("out", 2)]
 
 
 def test_what_cannot_be_read_yet_does_not_go() -> None:
@@ -140,3 +167,27 @@ def test_what_is_gone_from_the_store_is_stored_again() -> None:
     assert checkpoint(outputs, 3) == [2]
     outputs.lose({"chunk"})
     assert checkpoint(outputs, 3) == [0, 1, 2]
+
+
+def test_what_an_ended_job_had_is_forgotten_and_comes_back_from_its_store() -> None:
+    outputs = Outputs(Delivery.COMMITTED)
+    publish(outputs, *range(5))
+    checkpoint(outputs, 5)
+    records = outputs.records
+    outputs.forget()
+    assert (outputs.gone, outputs.nbytes, late(outputs)) == (True, 0, [])
+    assert not census(outputs, "outputs")
+    outputs.load(records, {"chunk": 5 * PAYLOAD})
+    assert (outputs.gone, late(outputs)) == (False, [0, 1, 2, 3, 4])
+
+
+def test_of_jobs_that_have_ended_the_outputs_of_the_newest_are_kept() -> None:
+    jobs = [Outputs() for _ in range(5)]
+    for outputs, count in zip(jobs, [70, 20, 20, 0, 5], strict=True):
+        publish(outputs, *range(count))
+    make_room(jobs, room=100 * SIZE)
+    assert [len(late(outputs)) for outputs in jobs] == [70, 20, 0, 0, 5]
+    assert [outputs.gone for outputs in jobs] == [False, False, True, False, False]
+    with jobs[1].reader():
+        make_room(jobs, room=50 * SIZE)
+    assert [outputs.gone for outputs in jobs] == [False, False, True, False, True]
