@@ -62,7 +62,9 @@ def _names(slots: str | Iterable[str]) -> list[str]:
     return [slots] if isinstance(slots, str) else list(slots)
 
 
-def grown(before: Counter[str], after: Counter[str], *, share: float = 0.2, slack: int = 50) -> dict[str, tuple[int, int]]:
+def grown(
+    before: Counter[str], after: Counter[str], *, share: float = 0.2, slack: int = 50
+) -> dict[str, tuple[int, int]]:
     """The places at which there is more than there was, by more than a share of it and some items."""
     return {
         place: (before[place], count)

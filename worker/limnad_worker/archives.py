@@ -7,22 +7,32 @@ does not have yet, and unpacks it into the machine's cache: the first engine for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import grpc
 
 from limnad.errors import ClusterError
+from limnad.store import StoreError
 from limnad_proto.v1 import control_pb2, control_pb2_grpc
 from limnad_worker.books import Books
-from limnad_worker.unpacking import MAX_ARCHIVE_BYTES, BadArchive, Turn, check, unpack
+from limnad_worker.unpacking import MAX_ARCHIVE_BYTES, BadArchive, check, occupy, tidy, turn, unpack
 
 PIECE_BYTES = 1 << 20
 """Of an archive, in one message."""
+
+UNUSED_S = 3600.0
+"""How long an archive stays that no job is made from: it is about to be submitted, or never will be; or its job was
+replaced by one of a newer archive."""
+
+LOOK_S = 300.0
+"""How often it is looked which these are."""
 
 FETCH_S = 300.0
 """How long an engine may take to fetch its archive; a second is usual."""
@@ -45,6 +55,7 @@ class Archives:
         self.awaited: set[str] = set()
         self._folder = folder
         self._books = books
+        self._unused = Unused()
 
     async def receive(self, pieces: AsyncIterator[bytes]) -> str:
         """Keeps an archive; its SHA-256, when it is stored.
@@ -72,6 +83,7 @@ class Archives:
             if self._books is not None:
                 await self._books.put_archive(digest, name)
             os.rename(name, self._file(digest))  # noqa: PTH104 - likewise
+            self._unused.uploaded(digest)
         finally:
             _remove(name)
         return digest
@@ -98,6 +110,27 @@ class Archives:
             _remove(name)
         return file
 
+    async def names(self) -> set[str]:
+        """Those that are here, or in the store.
+
+        Raises:
+            StoreError: It cannot be asked.
+        """
+        here = {file.stem for file in self._folder.glob("*.zip")}
+        return here if self._books is None else here | await self._books.archives()
+
+    async def keep_tidy(self, used: Callable[[], Awaitable[Collection[str]]]) -> None:
+        """Forgets those that no job has been made from for long; never returns.
+
+        Args:
+            used: Those that jobs are made from; may raise `StoreError` if that is not known.
+        """
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(StoreError):  # Then the next look finds them.
+                for digest in self._unused.look(await self.names(), await used(), time.monotonic()):
+                    await self.forget(digest)
+
     async def forget(self, digest: str) -> None:
         """No job is made from it any more, unless somebody is just about to."""
         if digest in self.awaited:
@@ -114,6 +147,33 @@ class Archives:
 
     def _file(self, digest: str) -> Path:
         return self._folder / f"{digest}.zip"
+
+
+class Unused:
+    """Since when no job is made from which archives.
+
+    >>> unused = Unused()
+    >>> unused.look({"a", "b"}, {"b"}, now_s=0.0), unused.look({"a", "b"}, {"b"}, now_s=UNUSED_S)
+    ([], ['a'])
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def uploaded(self, digest: str) -> None:
+        """Somebody is about to submit a job of it."""
+        self._since_s.pop(digest, None)
+
+    def look(self, there: Iterable[str], used: Collection[str], now_s: float) -> list[str]:
+        """Those that have been without a job for long.
+
+        Args:
+            there: All that there are.
+            used: Those that jobs are made from.
+            now_s: On a clock that never goes back.
+        """
+        self._since_s = {digest: self._since_s.get(digest, now_s) for digest in there if digest not in used}
+        return sorted(digest for digest, since_s in self._since_s.items() if now_s - since_s >= UNUSED_S)
 
 
 def _remove(file: Path) -> None:
@@ -141,20 +201,26 @@ async def fetch(leader: grpc.aio.Channel, token: str, digest: str, cache: Path) 
         ClusterError: It did not come.
     """
     folder = cache / digest
-    with Turn(cache, digest):
-        if folder.is_dir():
-            return folder
-        with tempfile.NamedTemporaryFile(dir=cache) as file:
-            actual = hashlib.sha256()
-            stub = control_pb2_grpc.ControlStub(leader)
-            request = control_pb2.FetchArchiveRequest(token=token, archive=digest)
-            try:
-                async for piece in stub.FetchArchive(request, timeout=FETCH_S):
-                    actual.update(piece.data)
-                    file.write(piece.data)
-            except grpc.RpcError as error:
-                raise ClusterError(f"the job's archive did not come from the leader: {error}") from None
-            file.flush()
-            if actual.hexdigest() != digest:
-                raise ClusterError("the job's archive came damaged from the leader")
-            return unpack(Path(file.name), cache, digest)
+    with turn(cache, digest):
+        if not folder.is_dir():
+            await _fetch(leader, token, digest, cache)
+        occupy(folder)
+    tidy(cache)
+    return folder
+
+
+async def _fetch(leader: grpc.aio.Channel, token: str, digest: str, cache: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=cache) as file:
+        actual = hashlib.sha256()
+        stub = control_pb2_grpc.ControlStub(leader)
+        request = control_pb2.FetchArchiveRequest(token=token, archive=digest)
+        try:
+            async for piece in stub.FetchArchive(request, timeout=FETCH_S):
+                actual.update(piece.data)
+                file.write(piece.data)
+        except grpc.RpcError as error:
+            raise ClusterError(f"the job's archive did not come from the leader: {error}") from None
+        file.flush()
+        if actual.hexdigest() != digest:
+            raise ClusterError("the job's archive came damaged from the leader")
+        unpack(Path(file.name), cache, digest)

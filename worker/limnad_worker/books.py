@@ -136,6 +136,10 @@ class Books:
 
         return await self._call(run)
 
+    async def archives(self) -> set[str]:
+        """The digests of all archives."""
+        return await self._call(lambda _, store: {key.removeprefix(ARCHIVE) for key in store.ledger.keys(ARCHIVE)})
+
     async def forget_archive(self, digest: str) -> None:
         """Deletes an archive that no job is made from any more, but for the chunks that another one names, too."""
 

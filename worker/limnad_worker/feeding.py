@@ -346,7 +346,9 @@ class LoggedFeeder(Feeder):
     async def retained(self, kept: Sequence[int]) -> None:
         """See `Feeder`."""
         newest = max(kept, default=0)
-        self._standings = {number: each for number, each in self._standings.items() if number in kept or number > newest}
+        self._standings = {
+            number: each for number, each in self._standings.items() if number in kept or number > newest
+        }
         logs = await self._vault.logs()
         if not logs:
             return

@@ -154,6 +154,7 @@ class Leader:
         for record in records:
             self.hosts.keep(self._recall(record))
         self.hosts.keep(self._keep_checking())
+        self.hosts.keep(self.archives.keep_tidy(self._archives_in_use))
 
     async def _recall(self, record: JobRecord) -> None:
         """Goes on with a job of an earlier leader."""
@@ -192,6 +193,15 @@ class Leader:
             except Deposed:
                 self.deposed.set()
                 raise
+
+    async def _archives_in_use(self) -> set[str]:
+        try:
+            await self._check()
+        except Deposed as error:
+            raise StoreError(str(error)) from None
+        if self._recalling:
+            raise StoreError("not all jobs are known yet")
+        return {entry.job.request.archive for entry in self._entries.values()}
 
     async def _keep_checking(self) -> None:
         while True:

@@ -6,7 +6,8 @@ checkpoint covers them; what is not covered is forgotten at a restart. Either wa
 epochs, so that a new agent can give them to readers who have not seen them.
 
 A job may run for months: what every reader has read goes when there is more than `KEPT_BYTES` of it, and what one has
-not read when there is more than `WAITING_BYTES`, for it may never read on. Of jobs that have ended `ENDED_BYTES` are kept.
+not read when there is more than `WAITING_BYTES`, for it may never read on. Of all jobs that have ended `ENDED_BYTES`
+are kept.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ KEPT_BYTES = 256 << 20
 """How much of a job's outputs is kept at least for readers who come late, if there was so much."""
 
 WAITING_BYTES = 1 << 30
-"""How much of a job's outputs is kept for readers that are slow. Who is slower misses epochs, and is told so: a reader that
-has stopped must not take the memory of the leader of all jobs."""
+"""How much of a job's outputs is kept for readers that are slow. Who is slower misses epochs, and is told so: a reader
+that has stopped must not take the memory of the leader of all jobs."""
 
 ENDED_BYTES = 256 << 20
 """How much of the outputs of jobs that have ended is kept, of all of them together, and whatever the newest one has."""

@@ -7,11 +7,14 @@ no two entries for one file. It is limited in files and in bytes, and the bytes 
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 import shutil
 import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from limnad.errors import JobError
@@ -27,6 +30,12 @@ MAX_FILES = 20_000
 
 COPY_BYTES = 1 << 20
 """How much is unpacked at a time."""
+
+KEPT_FOLDERS = 8
+"""So many archives stay unpacked on a machine, beside those that engines work from: the newest."""
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BadArchive(JobError):
@@ -68,23 +77,56 @@ def unpack(file: Path, cache: Path, digest: str) -> Path:
     return folder
 
 
-class Turn:
-    """Who fetches an archive: one process of a machine at a time.
+@contextmanager
+def turn(cache: Path, digest: str, *, patient: bool = True) -> Iterator[bool]:
+    """One process of a machine at a time fetches an archive, or removes what was unpacked of it.
 
     Args:
         cache: See `unpack`.
         digest: Of the archive.
+        patient: Whether to wait until it is this one's turn; else the block is told whether it is.
     """
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / f"{digest}.lock", "w") as file:
+        yield _locked(file.fileno(), fcntl.LOCK_EX, patient=patient)
 
-    def __init__(self, cache: Path, digest: str) -> None:
-        cache.mkdir(parents=True, exist_ok=True)
-        self._file = open(cache / f"{digest}.lock", "w")  # noqa: SIM115 - this is the context manager
 
-    def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+def occupy(folder: Path) -> None:
+    """What is in that folder stays as long as this process lives; in its `turn`."""
+    os.utime(folder)
+    # Closed, and so unlocked, by the end of the process.
+    _locked(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH, patient=True)
 
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+
+def tidy(cache: Path, kept: int = KEPT_FOLDERS) -> None:
+    """Removes what was unpacked and nobody works from, but for the newest.
+
+    Args:
+        cache: See `unpack`.
+        kept: See `KEPT_FOLDERS`.
+    """
+    folders = [folder for folder in cache.iterdir() if folder.is_dir() and _DIGEST.fullmatch(folder.name)]
+    with suppress(FileNotFoundError):  # Another process does the same.
+        for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[kept:]:
+            with turn(cache, folder.name, patient=False) as mine:
+                if mine and _is_free(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_free(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _locked(handle, fcntl.LOCK_EX, patient=False)
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int, kind: int, *, patient: bool) -> bool:
+    try:
+        fcntl.flock(handle, kind if patient else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _opened(file: Path) -> zipfile.ZipFile:

@@ -303,7 +303,7 @@ class KafkaTarget:
         self._look(PATIENCE_S)
 
     def _look(self, patience_s: float) -> None:
-        """Raises the floor to where the topic ends: nothing of ours is on its way, so what we send later lies behind."""
+        """Raises the floor to where the topic ends: none of our rows is on its way, so later ones lie behind."""
         self._look_s = self._clock() + LOOK_S
         with _explained(self._topic), contextlib.closing(_consumer(self._servers, self._options)) as consumer:
             found = consumer.list_topics(self._topic, timeout=patience_s).topics[self._topic]

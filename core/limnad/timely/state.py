@@ -283,7 +283,7 @@ class KeyedState(State, MutableMapping[K, V]):
         return len(self._items) * (ITEM_BYTES + size_bytes(sample) // len(sample)) if sample else 0
 
     def _bound(self, noted: Collection[K]) -> None:
-        """While no checkpoint becomes durable, keys come and go: what is noted of them must not outgrow what there is."""
+        """While no checkpoint becomes durable, keys come and go: what is noted must not outgrow what there is."""
         if len(noted) > 2 * len(self._items) + NOTED_KEYS:
             self.forget()
 

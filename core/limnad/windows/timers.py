@@ -244,7 +244,7 @@ class KeyedProcess(PerTime):
         return pl.DataFrame(self._emitted, schema=self._schema, orient="row")
 
     def _sweep(self, kind: int) -> None:
-        """Forgets what was cancelled: a key that sets its timer anew with each row has one, and not one for each row."""
+        """Forgets what was cancelled: a key that puts its timer off with each row has one, not one for each row."""
         waiting: dict[tuple[int, Key], int] = {}
         for due, number, key in sorted(self._heaps[kind]):
             if due in _Kept(*self._kept.get(key, ())).timers[kind]:

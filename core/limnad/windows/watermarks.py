@@ -129,8 +129,8 @@ class LowWatermark:
     def _matters(self, name: str, partition: _Partition, epoch: int) -> bool:
         """Whether it has to be remembered.
 
-        One that is not declared, is idle, and that the watermark has passed, moves it by its next row as if it were new: until it shows a
-        time that the watermark has not passed, either way it holds it where it is.
+        One that is not declared, is idle, and that the watermark has passed, moves it by its next row as if it were
+        new: until it shows a time that the watermark has not passed, either way it holds it where it is.
         """
         passed = partition.latest is None or partition.latest - self._clock.lateness <= self.now
         return name in self._clock.declared or not (passed and self._is_idle(partition, epoch))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from limnad.client.packing import pack
 from limnad_worker import unpacking
-from limnad_worker.unpacking import BadArchive, check, safe_path, unpack
+from limnad_worker.unpacking import BadArchive, check, safe_path, tidy, turn, unpack
 
 Make = Callable[[zipfile.ZipFile], None]
 
@@ -143,3 +145,44 @@ def test_a_packed_folder_comes_out_as_it_went_in(tmp_path: Path) -> None:
     got = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert got.pop("limnad.json") == '{"path": "job.py", "function": "job"}'
     assert got == files
+
+
+def unpacked(cache: Path, number: int) -> Path:
+    """An archive that was unpacked, the later the higher its number."""
+    folder = cache / f"{number:064x}"
+    folder.mkdir(parents=True)
+    os.utime(folder, (number, number))
+    return folder
+
+
+def there(cache: Path) -> set[int]:
+    return {int(folder.name, 16) for folder in cache.iterdir() if folder.is_dir()}
+
+
+def test_what_was_unpacked_and_nobody_works_from_goes(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        unpacked(tmp_path, number)
+    works = subprocess.Popen(
+        [sys.executable, "-c", OCCUPIES, tmp_path / f"{1:064x}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with works:
+        assert works.stdout is not None
+        assert works.stdin is not None
+        works.stdout.readline()
+        os.utime(tmp_path / f"{1:064x}", (1, 1))
+        with turn(tmp_path, f"{2:064x}"):  # Somebody is about to work from it.
+            tidy(tmp_path, kept=2)
+        assert there(tmp_path) == {1, 2, 4, 5}
+        works.stdin.close()
+    tidy(tmp_path, kept=2)
+    assert there(tmp_path) == {4, 5}
+
+
+OCCUPIES = """
+import sys
+from pathlib import Path
+from limnad_worker.unpacking import occupy
+occupy(Path(sys.argv[1]))
+print("there", flush=True)
+sys.stdin.read()
+"""
