@@ -76,7 +76,10 @@ class Server:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
         except Refused as refused:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refused))
-        await self._generations.setdefault(accumulator, Generation(accumulator)).serve(worker, context)
+        try:
+            await self._generations.setdefault(accumulator, Generation(accumulator)).serve(worker, context)
+        finally:
+            self._coordinator.left(ticket)
 
 
 class Generation:

@@ -29,6 +29,10 @@ from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
 
+OVER_KEPT = 10_000
+"""Of so many jobs whose workers have all left the newest generation is remembered: a number for each."""
+
+
 class Refused(Exception):
     """An assignment or a stream that this coordinator must not take."""
 
@@ -73,6 +77,7 @@ class Coordinator:
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self._assigned: dict[str, Accumulator] = {}
+        self._over: dict[str, int] = {}
 
     def assign(self, job: str, generation: int, workers: int) -> None:
         """The leader gives it a generation, in the place of the job's older one.
@@ -82,9 +87,11 @@ class Coordinator:
         """
         if not 1 <= workers <= MAX_WORKERS:
             raise Refused(f"a generation has 1 to {MAX_WORKERS} workers, not {workers}")
-        before = self._assigned.get(job)
-        if before is not None and before.generation >= generation:
-            raise Refused(f"generation {before.generation} of {job!r} is assigned to this coordinator already")
+        current = self._assigned.get(job)
+        newest = self._over.get(job, 0) if current is None else current.generation
+        if newest >= generation:
+            raise Refused(f"generation {newest} of {job!r} is assigned to this coordinator already")
+        self._over.pop(job, None)
         self._assigned[job] = Accumulator(generation, workers)
 
     def attach(self, ticket: Ticket) -> Accumulator:
@@ -105,6 +112,18 @@ class Coordinator:
             )
         accumulator.attach(ticket.worker)
         return accumulator
+
+    def left(self, ticket: Ticket) -> None:
+        """A worker's stream has ended, one that `attach` let in. When all have, nothing is kept of the generation."""
+        accumulator = self._assigned.get(ticket.job)
+        if accumulator is None or accumulator.generation != ticket.generation:
+            return
+        accumulator.left(ticket.worker)
+        if accumulator.is_over:
+            del self._assigned[ticket.job]
+            self._over[ticket.job] = ticket.generation
+            if len(self._over) > OVER_KEPT:
+                del self._over[next(iter(self._over))]
 
 
 class Accumulator:
@@ -129,6 +148,7 @@ class Accumulator:
         self.workers = workers
         self._expected = set(range(workers))
         self._silent = set(range(workers))
+        self._staying = set(range(workers))
         self._received = dict.fromkeys(range(workers), 0)
         self._told: dict[int, MutableAntichain] = defaultdict(MutableAntichain)
         self._sum: dict[tuple[int, Timestamp], int] = {}
@@ -146,6 +166,15 @@ class Accumulator:
         if worker not in self._expected:
             raise Refused(f"worker {worker} of {self.workers} cannot have a stream, or has had one")
         self._expected.remove(worker)
+
+    def left(self, worker: int) -> None:
+        """A worker's stream has ended."""
+        self._staying.discard(worker)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all workers have had a stream, and have none any more."""
+        return not self._staying
 
     def arrived(self, worker: int, message: Progress) -> Progress | None:
         """A worker's updates; returns what is to be sent to all now. Those that have come before are dropped.

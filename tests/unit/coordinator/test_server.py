@@ -82,6 +82,22 @@ def test_a_stream_to_the_wrong_coordinator_is_refused(
     served(talk)
 
 
+def test_when_all_workers_have_left_the_generation_is_forgotten() -> None:
+    async def talk(stub: Any) -> None:
+        await stub.Assign(assignment())
+        calls = [opened(stub, worker) for worker in range(2)]
+        for call in calls:
+            await call.write(message(0, 4, 1, 0, 1))
+        for call in calls:
+            await call.read()
+            call.cancel()
+        while "cannot have a stream" in (said := (await refusal(opened(stub, 0)))[1]):
+            pass  # Its end is not heard of yet.
+        assert said == "no generation of 'job' is assigned to this coordinator"
+
+    served(talk)
+
+
 def test_one_that_is_not_assigned_refuses_everybody() -> None:
     async def talk(stub: Any) -> None:
         code, said = await refusal(opened(stub, 0))
