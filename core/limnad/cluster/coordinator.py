@@ -28,7 +28,6 @@ from limnad.timely.antichain import MutableAntichain
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.tracker import Update
 
-
 OVER_KEPT = 10_000
 """Of so many jobs whose workers have all left the newest generation is remembered: a number for each."""
 
