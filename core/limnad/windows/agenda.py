@@ -28,9 +28,12 @@ class Agenda:
 
     Args:
         keys: The columns of a key.
+        first_only: Whether of a key only the earliest entry counts: whoever takes the key adds what is due later. So
+            what is put off with each row takes one entry, not one for each row.
     """
 
-    def __init__(self, keys: dict[str, pl.DataType]) -> None:
+    def __init__(self, keys: dict[str, pl.DataType], *, first_only: bool = False) -> None:
+        self._first_only = first_only
         self._keys = list(keys)
         self._schema = pl.Schema({**keys, DUE: pl.Int64()})
         self._runs: list[pl.DataFrame] = []
@@ -42,9 +45,9 @@ class Agenda:
         """Adds entries: rows of a key and the time ``DUE``; other columns do not matter."""
         if not len(entries):
             return
-        self._runs.append(_sorted([entries.select(self._schema.names())]))
+        self._runs.append(self._sorted([entries.select(self._schema.names())]))
         while len(self._runs) > 1 and len(self._runs[-2]) < GROWTH * len(self._runs[-1]):
-            self._runs.append(_sorted([self._runs.pop(-2), self._runs.pop()]))
+            self._runs.append(self._sorted([self._runs.pop(-2), self._runs.pop()]))
 
     def take(self, now: int) -> pl.DataFrame:
         """Removes all entries that are due at ``now`` or before, and returns their keys, each once."""
@@ -58,6 +61,7 @@ class Agenda:
         self._runs = left
         return pl.concat([pl.DataFrame(schema=self._schema), *taken]).select(self._keys).unique()
 
-
-def _sorted(runs: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(runs).unique().sort(DUE)
+    def _sorted(self, runs: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        if self._first_only:
+            return pl.concat(runs).sort(DUE).unique(self._keys, keep="first", maintain_order=True)
+        return pl.concat(runs).unique().sort(DUE)

@@ -59,7 +59,7 @@ class OpenSessions:
         self._gap = gap
         self._aggregation = aggregation
         self._keys = list(aggregation.keys)
-        self._agenda = Agenda({key: empty.schema[key] for key in self._keys})
+        self._agenda = Agenda({key: empty.schema[key] for key in self._keys}, first_only=True)
         self.nothing = self.numbered(empty)
 
     def restored(self) -> None:
@@ -95,6 +95,7 @@ class OpenSessions:
             return self.nothing
         sessions = self.numbered(self.state.get(keys))
         over = sessions.filter(pl.col(DUE) <= now)
+        self._agenda.add(sessions.filter(pl.col(DUE) > now))
         if len(over):
             ended = over.select(self._keys).unique()
             left = sessions.filter(pl.col(DUE) > now).join(ended, on=self._keys, how="semi", nulls_equal=True)

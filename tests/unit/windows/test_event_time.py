@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from benchmarks.in_process import Live
 from limnad import Flow, GraphError
 from limnad.testing import run, simulate
 from limnad.windows import EventTime
@@ -114,3 +115,20 @@ def test_what_is_kept_does_not_grow_with_the_epochs(name: str) -> None:
 
 def has_state(vertex: Any) -> bool:
     return hasattr(vertex, "_panes") or hasattr(vertex, "_sessions")
+
+
+def test_sessions_that_are_put_off_again_and_again_are_not_looked_for_at_each_of_their_rows() -> None:
+    schema = {"k": pl.Int64, "t": pl.Int64}
+
+    def job(flow: Flow) -> None:
+        EventTime(flow.input("rows", schema), "t").sessions(10_000).group_by("k").agg(pl.len()).output("out")
+
+    live = Live(job)
+    for epoch in range(100):
+        live.feed(pl.DataFrame({"k": range(20), "t": [epoch] * 20}, schema))
+    agendas = [vertex._sessions._agenda for vertex in live.worker.scheduler.vertices if hasattr(vertex, "_sessions")]
+    assert [len(agenda) for agenda in agendas] == [20]
+    live.feed(pl.DataFrame({"k": [0], "t": [10_050]}, schema))
+    assert not len(live.published["out"])
+    live.feed(pl.DataFrame({"k": [0], "t": [10_099]}, schema))
+    assert len(live.published["out"]) == 19
