@@ -129,6 +129,7 @@ class Archives:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(StoreError):  # Then the next look finds them.
                 for digest in self._unused.look(await self.names(), await used(), time.monotonic()):
+                    self.awaited.discard(digest)
                     await self.forget(digest)
 
     async def forget(self, digest: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limnad.cluster.registry import JobRecord
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker import history
+from limnad_worker.hosts import Hosts
 from limnad_worker.job import Job
 
 
@@ -44,3 +47,14 @@ class Entry:
             view=job.snapshot().SerializeToString() if job.state.ended else b"",
             pins=dict(job.pins.named),
         )
+
+
+def recalled(record: JobRecord, hosts: Hosts) -> Job:
+    """A job that has ended, as the registry remembers it."""
+    job = Job(record.job, jobs_pb2.SubmitRequest.FromString(record.request), hosts, None)
+    job.view = jobs_pb2.JobView.FromString(record.view)
+    job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
+    job.state = next(state for state, number in history.STATES.items() if number == job.view.state)
+    job.log.close()
+    job.refuse_pushes()
+    return job

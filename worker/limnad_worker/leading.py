@@ -20,7 +20,7 @@ from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb
 from limnad_worker import history, steering
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
-from limnad_worker.entries import Entry
+from limnad_worker.entries import Entry, recalled
 from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
@@ -165,7 +165,7 @@ class Leader:
             job.workers, job.draining, job.view.draining = record.width, record.draining, record.draining
             history.restarted(job.view, "The leader was restarted.")
         elif record.fate is Fate.ENDED:
-            job = _recalled(record, self.hosts)
+            job = recalled(record, self.hosts)
         else:
             job = Job(record.job, request, self.hosts, None)
         job.view.submitted_s = record.submitted_s
@@ -501,14 +501,3 @@ class Leader:
         """Takes what works on a host elsewhere, from a new checkpoint."""
         if not self._leaving:
             await asyncio.gather(*[steering.move(job) for job in link.jobs])
-
-
-def _recalled(record: JobRecord, hosts: Hosts) -> Job:
-    """A job that has ended, as the registry remembers it."""
-    job = Job(record.job, jobs_pb2.SubmitRequest.FromString(record.request), hosts, None)
-    job.view = jobs_pb2.JobView.FromString(record.view)
-    job.workers, job.draining, job.generation = record.width, record.draining, job.view.generation
-    job.state = next(state for state, number in history.STATES.items() if number == job.view.state)
-    job.log.close()
-    job.refuse_pushes()
-    return job

@@ -13,6 +13,8 @@ from benchmarks.in_process import Live
 from limnad import Flow, GraphError
 from limnad.testing import run, simulate
 from limnad.windows import EventTime
+from limnad.windows.sessions import Sessions
+from tests.helpers.census import census
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -126,8 +128,8 @@ def test_sessions_that_are_put_off_again_and_again_are_not_looked_for_at_each_of
     live = Live(job)
     for epoch in range(100):
         live.feed(pl.DataFrame({"k": range(20), "t": [epoch] * 20}, schema))
-    agendas = [vertex._sessions._agenda for vertex in live.worker.scheduler.vertices if hasattr(vertex, "_sessions")]
-    assert [len(agenda) for agenda in agendas] == [20]
+    kept = [vertex for vertex in live.worker.scheduler.vertices if isinstance(vertex, Sessions)]
+    assert census(kept, "kept")["kept[]._sessions._agenda._runs[]"] == 20
     live.feed(pl.DataFrame({"k": [0], "t": [10_050]}, schema))
     assert not len(live.published["out"])
     live.feed(pl.DataFrame({"k": [0], "t": [10_099]}, schema))

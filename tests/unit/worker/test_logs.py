@@ -12,8 +12,8 @@ from limnad_worker import logs
 from limnad_worker.job import Job
 from limnad_worker.logs import KEPT_BYTES, PIECE_BYTES, JobLog, Printed
 from limnad_worker.vault import Vault
-from tests.helpers.fake_engines import FakeHosts, run_job, until
 from tests.helpers.census import census
+from tests.helpers.fake_engines import FakeHosts, run_job, until
 
 
 async def texts(log: JobLog, *, follow: bool = False) -> list[bytes]:
