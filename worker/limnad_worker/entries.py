@@ -10,6 +10,18 @@ from limnad_worker import history
 from limnad_worker.hosts import Hosts
 from limnad_worker.job import Job
 
+LOST = (
+    "the leader was restarted while the job ran, and the job keeps no checkpoints: submit it again. With a store for "
+    "the cluster it would have gone on"
+)
+
+OUTPUTS_GONE = (
+    "the job has finished, and the leader was restarted since: what the job had put out is not kept any more, because "
+    "it keeps no checkpoints"
+)
+
+OUTPUTS_LET_GO = "what the job had put out is not kept any more: it has ended, and other jobs have since"
+
 
 @dataclass(slots=True)
 class Entry:

@@ -20,7 +20,7 @@ from limnad_proto.v1 import control_pb2_grpc, hosts_pb2, hosts_pb2_grpc, jobs_pb
 from limnad_worker import history, steering
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
-from limnad_worker.entries import Entry, recalled
+from limnad_worker.entries import LOST, OUTPUTS_GONE, OUTPUTS_LET_GO, Entry, recalled
 from limnad_worker.feeding import Refused
 from limnad_worker.host import Host
 from limnad_worker.hosts import HostLink, Hosts
@@ -39,18 +39,6 @@ CHECK_S = 2.0
 
 STORE_RETRY_S = 1.0
 """How often a store that is away is tried again."""
-
-_LOST = (
-    "the leader was restarted while the job ran, and the job keeps no checkpoints: submit it again. With a store for "
-    "the cluster it would have gone on"
-)
-
-_OUTPUTS_GONE = (
-    "the job has finished, and the leader was restarted since: what the job had put out is not kept any more, because "
-    "it keeps no checkpoints"
-)
-
-_OUTPUTS_LET_GO = "what the job had put out is not kept any more: it has ended, and other jobs have since"
 
 
 class NotLeading(Exception):
@@ -175,7 +163,7 @@ class Leader:
         self._add(Entry(job, record.number, record.store, record.space, record, recalled=ended))
         self._recalling.discard(record.job)
         if record.fate is Fate.LOST:
-            await job.fail(leader.Failure(leader.Fault.PROCESS, f"{_LOST}."))
+            await job.fail(leader.Failure(leader.Fault.PROCESS, f"{LOST}."))
         elif record.fate is Fate.GOES_ON:
             await job.begin()
 
@@ -393,9 +381,9 @@ class Leader:
                 await vault.close()
             steering.let_go_of_outputs(job, self.jobs)
         elif job.outputs.gone:
-            raise Refused(_OUTPUTS_LET_GO)
+            raise Refused(OUTPUTS_LET_GO)
         elif entry.recalled and job.state is leader.State.FINISHED and job.view.outputs:
-            raise Refused(_OUTPUTS_GONE)
+            raise Refused(OUTPUTS_GONE)
 
     async def past_sequence(self, job: Job, name: str, producer: str) -> int | None:
         """A producer's newest number in the log of a job that ended under another leader; None: it did not do so.
