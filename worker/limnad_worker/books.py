@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+import msgspec
+
 from limnad.cluster.registry import JobRecord
 from limnad.store import ABSENT, ChunkRef, Conflict, Store, StoreError, open_store
 from limnad_worker.registry import Registry
@@ -85,10 +87,14 @@ class Books:
         await self._call(lambda registry, _: registry.forget(job))
 
     async def forget(self, record: JobRecord) -> None:
-        """Deletes a job that has ended, and its checkpoints if they are here."""
+        """Deletes a job that has ended, and its checkpoints if they are here. Who dies at it leaves it to a later call.
+
+        Until its checkpoints are gone the registry knows that they are to go: else nobody else would see to it, and its
+        name could not be had any more.
+        """
 
         def run(registry: Registry, store: Store) -> None:
-            registry.forget(record.job)
+            registry.save(msgspec.structs.replace(record, gone=True))
             if record.store == self.url and record.space:
                 space = store.job(record.space)
                 for key in space.ledger.keys(""):
@@ -98,6 +104,7 @@ class Books:
                 space.chunks.delete(space.chunks.refs())
                 for name in space.logs():
                     space.log(name).delete()
+            registry.forget(record.job)
 
         await self._call(run)
 

@@ -140,7 +140,7 @@ class Leader:
         await self.hosts.add(self._link)
         self._not_leading = ""
         for record in records:
-            self.hosts.keep(self._recall(record))
+            self.hosts.keep((self._forget_at_last if record.fate is Fate.GONE else self._recall)(record))
         self.hosts.keep(self._keep_checking())
         self.hosts.keep(self.archives.keep_tidy(self._archives_in_use))
 
@@ -438,10 +438,8 @@ class Leader:
             if self._books is not None:
                 try:
                     await self._books.save(record)
-                    if entry.saved is None:
-                        await (
-                            self._books.check()
-                        )  # A leader that comes now finds the job; one that came before does not.
+                    if entry.saved is None:  # A leader that comes now finds the job; one that came before does not.
+                        await self._books.check()
                 except Deposed as error:
                     self.deposed.set()
                     raise Unavailable(f"{error}: ask it") from None
@@ -453,12 +451,22 @@ class Leader:
     async def _forget_old(self) -> None:
         async with self._saving:
             # One that is being restored has ended, as far as the registry knows.
-            ended = [entry.saved for entry in self._entries.values() if entry.job.state.ended]
-            records = [record for record in ended if record is not None]
+            records = [each.saved for each in self._entries.values() if each.job.state.ended and each.saved is not None]
             for entry in [self._entries[record.job] for record in forgotten(records)]:
                 if entry.job.state.ended and not entry.job.steering.locked():
                     async with entry.job.steering:
                         await self._forget(entry)
+
+    async def _forget_at_last(self, record: JobRecord) -> None:
+        """Finishes what an earlier leader has begun; until then there is no other job of that name."""
+        entry = Entry(recalled(record, self.hosts), record.number, record.store, record.space, record)
+        while record.job in self._recalling:
+            with contextlib.suppress(StoreError):
+                async with self._saving:
+                    await self._forget(entry)
+                self._recalling.discard(record.job)
+                break
+            await asyncio.sleep(STORE_RETRY_S)
 
     async def _forget(self, entry: Entry) -> None:
         request = entry.job.request

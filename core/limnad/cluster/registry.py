@@ -66,6 +66,7 @@ class LeaderRecord(msgspec.Struct, frozen=True):
 class Fate(Enum):
     """What is to become of a job that a new leader finds."""
 
+    GONE = "gone"
     ENDED = "ended"
     GOES_ON = "goes on"
     LOST = "lost"
@@ -98,6 +99,7 @@ class JobRecord(msgspec.Struct, frozen=True):
         draining: Whether its inputs are to end.
         view: How it ended, as a serialised `JobView`; empty: it has not.
         pins: By name, the checkpoints that are kept.
+        gone: Whether it is being forgotten: its checkpoints may be deleted in part.
     """
 
     term: int
@@ -111,10 +113,13 @@ class JobRecord(msgspec.Struct, frozen=True):
     draining: bool = False
     view: bytes = b""
     pins: dict[str, Pin] = {}
+    gone: bool = False
 
     @property
     def fate(self) -> Fate:
         """What a new leader makes of it."""
+        if self.gone:
+            return Fate.GONE
         if self.view:
             return Fate.ENDED
         return Fate.GOES_ON if self.store else Fate.LOST

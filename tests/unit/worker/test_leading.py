@@ -16,6 +16,7 @@ from limnad.cluster import leader as machine
 from limnad.cluster.feeding import Push
 from limnad.cluster.registry import JobRecord
 from limnad.store import Unavailable, open_store
+from limnad.store.directory_log import DirectoryLog
 from limnad_proto.v1 import control_pb2, hosts_pb2, jobs_pb2
 from limnad_worker import leading
 from limnad_worker.archives import Archives
@@ -261,7 +262,7 @@ def test_outputs_that_cannot_be_read_now_are_no_empty_ones(tmp_path: Path, monke
     run(test)
 
 
-def _away(*_: Any) -> Vault:
+def _away(*_: Any) -> Any:
     raise Unavailable("the store is away")
 
 
@@ -358,3 +359,31 @@ def test_two_jobs_do_not_work_in_one_place(tmp_path: Path) -> None:
         await leader.stop()
 
     run(test)
+
+
+def test_a_job_that_was_half_forgotten_is_forgotten_by_the_next_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its name could not be had any more: the store holds what is left of it."""
+    named = jobs_pb2.SubmitRequest(path="job.py", workers=1, name="etl")
+
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        job = await leader.submit(named)
+        vault = await asyncio.to_thread(Vault, f"dir:{tmp_path / 'store'}", "etl", 3)
+        await vault.append("rows", [Push(1, "p", 1, b"rows")], 1)
+        await vault.close()
+        await job.cancel()
+        monkeypatch.setattr(DirectoryLog, "delete", _away)
+        with pytest.raises(Unavailable):
+            await leader.delete(job)
+        await leader.stop()
+        monkeypatch.undo()
+        leader = await led(tmp_path, "second")
+        await eventually(lambda: not leader._recalling)
+        assert not leader.jobs
+        assert (await leader.submit(named)).name == "etl"
+        await leader.stop()
+
+    run(test)
+    assert registered(tmp_path)["etl"].number == 2
