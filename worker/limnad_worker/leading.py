@@ -411,7 +411,7 @@ class Leader:
             return []
         vault = await asyncio.to_thread(Vault, entry.store, entry.space, KEEP)
         try:
-            return [await vault.info(number) for number in reversed(await vault.numbers())]
+            return await vault.infos()
         finally:
             await vault.close()
 

@@ -195,24 +195,17 @@ class Vault:
         """
         return await self._call(lambda: CheckpointRecord.decode(self._checkpoints.manifest(number).body))
 
-    async def info(self, number: int) -> jobs_pb2.CheckpointInfo:
-        """What a client is told of a checkpoint.
+    async def infos(self) -> list[jobs_pb2.CheckpointInfo]:
+        """What a client is told of all checkpoints, the newest first.
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: One cannot be read.
         """
+        manifests = await self._call(lambda: list(Checkpoints(self._job).manifests()))
         try:
-            record = await self.read(number)
+            return [_info(manifest.number, CheckpointRecord.decode(manifest.body)) for manifest in reversed(manifests)]
         except PartError as error:
             raise StoreError(str(error)) from None
-        return jobs_pb2.CheckpointInfo(
-            checkpoint=number,
-            made_s=record.made_s,
-            epoch=record.epoch,
-            workers=len(record.parts),
-            generation=record.generation,
-            bytes=sum(blob.size for part in record.parts for blob in part.blobs()),
-        )
 
     async def put(self, datas: Sequence[bytes], mark: int) -> list[str]:
         """Stores chunks for a checkpoint that is being written."""
@@ -272,6 +265,17 @@ class Vault:
             thread.shutdown(wait=False)
         await self._call(self._store.close)
         self._thread.shutdown(wait=False)
+
+
+def _info(number: int, record: CheckpointRecord) -> jobs_pb2.CheckpointInfo:
+    return jobs_pb2.CheckpointInfo(
+        checkpoint=number,
+        made_s=record.made_s,
+        epoch=record.epoch,
+        workers=len(record.parts),
+        generation=record.generation,
+        bytes=sum(blob.size for part in record.parts for blob in part.blobs()),
+    )
 
 
 __all__ = ["KEEP", "Begun", "Conflict", "StoreError", "Vault"]

@@ -104,9 +104,8 @@ def _known(store: Store, job: str | None) -> list[str]:
 
 def _records(store: Store, job: str) -> Iterator[tuple[int, CheckpointRecord]]:
     space: Space = store.job(job)
-    points = Checkpoints(space)
-    for number in points.numbers():
-        yield number, CheckpointRecord.decode(points.manifest(number).body)
+    for manifest in Checkpoints(space).manifests():
+        yield manifest.number, CheckpointRecord.decode(manifest.body)
 
 
 def _summary(job: str, number: int, record: CheckpointRecord) -> dict[str, Any]:

@@ -224,6 +224,19 @@ class Checkpoints:
             raise LostState(f"{self.space.where} lists checkpoint {number}, but its manifest is gone: use another one")
         return manifest
 
+    def manifests(self) -> Iterator[Manifest]:
+        """What all complete checkpoints consist of, the oldest first; one that is deleted meanwhile is left out.
+
+        Raises:
+            LostState: See `manifest`.
+        """
+        for number in self.numbers():
+            try:
+                yield self.manifest(number)
+            except LostState:
+                if number in self.numbers():
+                    raise
+
     def _manifest(self, number: int) -> Manifest | None:
         record = self.space.ledger.get(f"{MANIFEST}{number}")
         return None if record is None else Manifest.decode(record.value)

@@ -334,3 +334,22 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
 def test_a_manifest_of_a_newer_limnad_is_refused() -> None:
     with pytest.raises(StoreError, match="newer"):
         Manifest.decode(b'{"format":2}\n')
+
+
+def test_one_that_is_deleted_while_all_are_listed_is_left_out(checkpoints: Checkpoints) -> None:
+    for data in (b"a", b"b", b"c", b"d"):
+        write(checkpoints, data)
+    listed = checkpoints.manifests()
+    assert next(listed).number == 1
+    retain(checkpoints, keep=1)
+    assert [manifest.number for manifest in listed] == [4]
+
+
+def test_one_that_is_lost_while_all_are_listed_is_told(checkpoints: Checkpoints, space: Space) -> None:
+    for data in (b"a", b"b"):
+        write(checkpoints, data)
+    held = space.ledger.get(f"{MANIFEST}1")
+    assert held is not None
+    space.ledger.delete(f"{MANIFEST}1", held.version)
+    with pytest.raises(LostState, match="lists checkpoint 1"):
+        list(checkpoints.manifests())
