@@ -97,7 +97,7 @@ def submit(
         )
         print(job.name, flush=True)
         if wait:
-            job.wait()
+            _wait(job)
         else:
             _say(f"see limnad describe {job.name}, limnad logs -f {job.name}, limnad subscribe {job.name}")
 
@@ -176,7 +176,7 @@ def drain(job: JobName, reach: Reach, wait: Wait = False) -> None:
         found = client.job(job)
         found.drain()
         if wait:
-            found.wait()
+            _wait(found)
     _say(f"{job} has finished" if wait else f"{job} is about to finish: limnad describe {job}")
 
 
@@ -318,6 +318,16 @@ def subscribe(
                 print_epoch(console, name, epoch, rows, show_rows)
         if (failure := found.status().failure) is not None:
             raise failure
+
+
+def _wait(job: Job) -> None:
+    """Returns when it has finished.
+
+    Raises:
+        JobError: It has ended otherwise.
+    """
+    if (state := job.wait().state) != "finished":
+        raise JobError(f"the job {job.name} has not finished: it is {state}")
 
 
 def _outputs(job: Job) -> list[str]:
