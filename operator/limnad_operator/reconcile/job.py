@@ -77,6 +77,11 @@ class Look:
         """Plans a call about this job."""
         self.draft.actions.append(Call(operation, self.name, owner(self.seen.object), tuple(values.items())))
 
+    def done(self, operation: Operation) -> bool:
+        """Whether the leader has just done this."""
+        done = [each.action for each in self.seen.answers if each.fault is None]
+        return any(isinstance(action, Call) and action.operation is operation for action in done)
+
     def refusal(self, operation: Operation) -> str:
         """What the leader said against it; empty: nothing."""
         for each in self.seen.answers:
@@ -231,12 +236,17 @@ def _submit(look: Look, wanted: Submission) -> bool:
             ended=look.seen.now_s,
         )
         return True
-    if any(isinstance(each.action, Call) and each.action.operation is Operation.SUBMIT and each.fault is None
-           for each in look.seen.answers):  # fmt: skip
+    goes_back = isinstance(look.spec.restore, int) and look.status.submissions == 1
+    if look.done(Operation.SUBMIT) and goes_back:
+        # It is submitted when this is done: until then both are asked for again, the one under the same request id.
+        look.ask(Operation.RESTORE, checkpoint=look.spec.restore)
+        return False
+    if refused := look.refusal(Operation.RESTORE):
+        look.draft.set(refused=look.draft.generation)
+        look.draft.tell("RestoreRefused", f"The job goes on from its newest checkpoint: {refused}", warning=True)
+    if refused or look.done(Operation.SUBMIT) or look.done(Operation.RESTORE):
         look.draft.set(submitted=wanted.digest)
         look.draft.tell("Submitted", f"The job was submitted as {look.name}.")
-        if isinstance(look.spec.restore, int) and look.status.submissions == 1:
-            look.ask(Operation.RESTORE, checkpoint=look.spec.restore)
         return False
     again = look.status.submissions > 1
     resume = look.spec.upgrade_mode is not UpgradeMode.STATELESS if again else look.spec.restore != RestoreFrom.NONE

@@ -326,6 +326,28 @@ def test_a_width_is_set_while_the_job_runs_and_asked_for_once_if_it_is_refused()
     assert reconcile_job(replace(seen, object={**seen.object, "status": plan.status})).actions == ()
 
 
+def test_a_job_is_submitted_when_it_has_gone_back_to_the_checkpoint_that_it_is_to_begin_from() -> None:
+    """Until then it is asked for again, whatever dies in between; what is refused is said."""
+    seen = job_seen(spec={"restore": 7})
+    starting = replace(seen, object={**seen.object, "status": {"phase": "Starting", "submissions": 1}})
+    (submit,) = reconcile_job(starting).actions
+    plan = reconcile_job(replace(starting, answers=(Answer(submit),)))
+    (restore,) = plan.actions
+    assert isinstance(restore, Call)
+    assert (restore.operation, dict(restore.values)) == (Operation.RESTORE, {"checkpoint": 7})
+    assert plan.status is not None
+    assert not plan.status.get("submitted")
+    lost = reconcile_job(replace(starting, answers=(Answer(restore, Fault.UNREACHABLE, "gone"),)))
+    assert lost.actions == (submit,)
+    done = reconcile_job(replace(starting, answers=(Answer(restore),)))
+    assert done.actions == ()
+    assert done.status is not None
+    assert done.status["submitted"]
+    refused = reconcile_job(replace(starting, answers=(Answer(restore, Fault.REFUSED, "no checkpoint 7"),)))
+    assert [event.reason for event in refused.events][:2] == ["RestoreRefused", "Submitted"]
+    assert condition(refused, "Degraded")["message"] == "the leader refused what the spec asks for: see the events"
+
+
 def test_a_job_that_stands_still_is_started_again_a_few_times() -> None:
     stuck = {"epoch": 4, "epochSince": NOW_S - 60}
     (call,) = reconcile_job(job_seen(stuck, epoch=4)).actions
