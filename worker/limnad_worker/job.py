@@ -165,6 +165,9 @@ class Job:
                 return False  # The agent ends, and who leads now begins a generation of its own.
             except (StoreError, PartError) as error:
                 await self._end(leader.State.FAILED, leader.Failure(leader.Fault.CHECKPOINT, str(error)))
+            except RuntimeError:  # The job has ended, and its store was closed.
+                if not self._is_over(run):
+                    raise
             else:
                 self._feeder.restored(past.record)
                 return not self._is_over(run)
@@ -270,6 +273,8 @@ class Job:
         self.state, self.failure, self.recovering = state, failure, False
         self.watch.ended(state, failure)
         self._coordination.let_go()
+        if self._saving is not None:
+            self._saving.close()
         if self.view.starting_us:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         if failure is not None:

@@ -189,6 +189,10 @@ class Saving:
             return
         except (StoreError, PartError) as error:
             effects = self._machine.failed(number, str(error), time.monotonic())
+        except RuntimeError:  # The job has ended, and its store was closed.
+            if not self._closed:
+                raise
+            return
         if not self._closed:
             await self._carry_out(effects)
 

@@ -24,9 +24,18 @@ class Slow(Vault):
 
     Attributes:
         before: Called with the name of what is to be done.
+        closed: Set when it was closed.
     """
 
     before: Callable[[str], Awaitable[None]] | None = None
+
+    def __init__(self, url: str, space: str, keep: int) -> None:
+        super().__init__(url, space, keep)
+        self.closed = asyncio.Event()
+
+    async def close(self) -> None:
+        await super().close()
+        self.closed.set()
 
     async def _wait(self, what: str) -> None:
         if self.before is not None:
@@ -243,3 +252,51 @@ def test_a_checkpoint_keeps_what_its_own_generation_has_put_out(vault: Slow) -> 
         assert await vault.get([kept.blob.chunk]) == [b"of the second"]
 
     run_job(vault, test, delivery="committed")
+
+
+def test_a_job_that_is_cancelled_while_it_waits_for_its_store_ends_in_silence(vault: Slow) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        beginning, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(what: str) -> None:
+            if what == "begin generation":
+                beginning.set()
+                await go_on.wait()
+
+        vault.before = wait
+        await job.tell_leader(leader.Exited(0, "was killed"))
+        await beginning.wait()
+        await job.cancel()
+        await vault.closed.wait()
+        go_on.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert job.snapshot().state == jobs_pb2.JOB_STATE_CANCELLED
+        assert not hosts.failures
+
+    run_job(vault, test)
+
+
+def test_a_job_that_is_cancelled_while_a_checkpoint_is_stored_ends_in_silence(vault: Slow) -> None:
+    async def test(job: Job, hosts: FakeHosts) -> None:
+        putting, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(what: str) -> None:
+            if what == "put":
+                putting.set()
+                await go_on.wait()
+
+        await hosts.engines[0].publish("out", b"rows")
+        vault.before = wait
+        asked = asyncio.create_task(job.checkpoint())
+        await putting.wait()
+        await job.cancel()
+        await vault.closed.wait()
+        go_on.set()
+        with pytest.raises(Refused, match="cancelled"):
+            await asked
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not hosts.failures
+
+    run_job(vault, test)
