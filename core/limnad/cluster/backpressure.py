@@ -9,9 +9,9 @@ from limnad.cluster.effects import Ack
 BUDGET_BYTES = 64 << 20
 """Per worker: enough to keep every worker busy over a pause of a tenth of a second, small beside the state."""
 
-BATCH_BYTES = 16 << 10
-"""What a batch counts beside its rows: to hand it over takes as long as so many bytes of a large one, and memory of its
-own. A source of tiny epochs would else run ahead by a million of them before their rows make up a budget."""
+BATCH_BYTES = 64 << 10
+"""What a batch counts beside its rows: a thousand small ones keep a worker busy for a tenth of a second, too. Else a
+source of tiny epochs would run ahead by a million of them before their rows make up a budget."""
 
 
 class Backpressure:

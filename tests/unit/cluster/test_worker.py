@@ -112,4 +112,4 @@ def test_a_source_of_tiny_epochs_does_not_run_ahead_by_all_that_a_budget_of_rows
         machine.take_effects()
     assert machine.waiting_for_credit
     assert machine.scheduler.epochs_opened < epochs
-    assert census(machine.pressure, "pressure")["pressure._in_flight[]"] <= 2 * BUDGET_BYTES // BATCH_BYTES + 1
+    assert census(machine.pressure, "pressure")["pressure._in_flight[]"] < 1.1 * 2 * BUDGET_BYTES / BATCH_BYTES
