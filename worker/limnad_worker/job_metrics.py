@@ -147,7 +147,8 @@ class JobMetrics:
 
     def told(self, worker: int, status: wire.Status) -> None:
         """A worker tells how far it is; its measures stay here."""
-        self.measures[worker].CopyFrom(status.measures)
+        # A new message each time: one that is filled again and again takes more memory each time.
+        self.measures[worker] = wire.Measures.FromString(status.measures.SerializeToString())
         status.ClearField("measures")
         if status.frontiers_known:
             self._known[worker] = (status.epochs_opened, status.epoch if status.HasField("epoch") else None)

@@ -34,6 +34,7 @@ class Surroundings:
         vault: The job's store.
         outputs: Its outputs.
         view: What clients see of it.
+        epoch: The first epoch that is not complete, as worker 0 knows; None: that is not known, or all are.
         generation: The generation's number.
         graph: The fingerprint of its graph, once it is built.
         send_all: Tells all engines something.
@@ -52,6 +53,7 @@ class Surroundings:
     vault: Vault
     outputs: Outputs
     view: jobs_pb2.JobView
+    epoch: Callable[[], int | None]
     generation: int
     graph: Callable[[], str]
     send_all: Callable[..., None]
@@ -113,7 +115,7 @@ class Saving:
         if asked or (self._concluding and not self._concluded):
             await self.ask()
         if not self._concluding:
-            await self._carry_out(self._machine.tick(time.monotonic(), self._epoch))
+            await self._carry_out(self._machine.tick(time.monotonic(), self._around.epoch()))
 
     async def ask(self) -> None:
         """Somebody wants a checkpoint: it begins now, or by a tick when none is under way and no pin holds."""
@@ -209,7 +211,7 @@ class Saving:
             generation=self._around.generation,
             parts=[msgspec.msgpack.decode(part, type=PartRecord) for part in parts],
             outputs=self._around.outputs.records,
-            epoch=self._epoch,
+            epoch=self._around.epoch(),
             made_s=time.time(),
             phases=[_phases_record(phases) for phases in self._phases_by_worker()],
         )
@@ -242,11 +244,6 @@ class Saving:
         if gone := names - await vault.touch(names, number):
             outputs.lose(gone)
             raise PartError(f"{len(gone)} chunks with epochs of outputs are gone from the store")
-
-    @property
-    def _epoch(self) -> int | None:
-        first = self._view.workers[0]
-        return first.epoch if first.HasField("epoch") else None
 
     async def _announce(self, number: int) -> None:
         self._concluded = self.is_last(number)
