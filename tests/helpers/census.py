@@ -63,7 +63,7 @@ def _names(slots: str | Iterable[str]) -> list[str]:
 
 
 def grown(
-    before: Counter[str], after: Counter[str], *, share: float = 0.3, slack: int = 15
+    before: Counter[str], after: Counter[str], *, share: float = 0.3, slack: int = 30
 ) -> dict[str, tuple[int, int]]:
     """The places at which there is more than there was, by more than a share of it and some items."""
     return {

@@ -24,7 +24,7 @@ from limnad.timely.source import Answer, Idle, Position, Rows
 from limnad.windows import EventTime, KeyContext, KeyedFunction, timers
 from tests.helpers.census import census, grown
 
-EPOCHS = int(os.environ.get("LIMNAD_SOAK_EPOCHS", "24"))
+EPOCHS = int(os.environ.get("LIMNAD_SOAK_EPOCHS", "40"))
 """Half of them until the first census, half until the second."""
 
 SCHEMA = pl.Schema({"key": pl.Int64, "visit": pl.Int64, "at": pl.Int64, "diff": pl.Int64})
@@ -213,6 +213,9 @@ class Endless:
             generation._idle.discard(worker.index)
         while not generation.settled:
             generation.advance()
+        for worker in generation.workers:
+            for trips in worker.scheduler.loops.values():
+                trips.forget(before_epoch=worker.epoch)  # As an engine does with each status.
 
     def census(self) -> Counter[str]:
         """How much there is, and where."""

@@ -27,6 +27,33 @@ _ENDED = (
 )
 
 
+class Told:
+    """What is told of a job's checkpoints, of each of which something comes and something goes.
+
+    What was in a message stays in its memory for as long as that lives, though it is replaced. So the message is not
+    the job's view, which lives as long as the job, but one that is made anew with each checkpoint.
+
+    Attributes:
+        view: Has the checkpoints' history and the phases of the newest, and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.view = jobs_pb2.JobView()
+
+    def renew(self) -> None:
+        """Gives back the memory of what has been replaced."""
+        fresh = jobs_pb2.JobView()
+        fresh.CopyFrom(self.view)
+        self.view = fresh
+
+    def show(self, copy: jobs_pb2.JobView) -> None:
+        """Tells clients; of a job that ended under another leader they are told what it said then."""
+        if self.view.checkpoint_phases:
+            del copy.checkpoint_phases[:]
+        copy.checkpoint_phases.extend(self.view.checkpoint_phases)
+        copy.checkpoint_history.extend(self.view.checkpoint_history)
+
+
 def begun(name: str, request: jobs_pb2.SubmitRequest, *, durable: bool) -> jobs_pb2.JobView:
     """A job has been submitted."""
     return jobs_pb2.JobView(

@@ -83,6 +83,7 @@ class Job:
         self.changed = asyncio.Condition()
         # Not in the view: what was in a message stays in its memory for as long as that lives, though it is replaced.
         self.statuses: list[wire.Status] = []
+        self.told = history.Told()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
         self.state = leader.State.STARTING
@@ -349,6 +350,7 @@ class Job:
             vault=vault,
             outputs=self.outputs,
             view=self.view,
+            told=self.told,
             epoch=lambda: self.statuses[0].epoch if self.statuses[0].HasField("epoch") else None,
             generation=self.generation,
             graph=lambda: run.built_graph,
@@ -431,6 +433,7 @@ class Job:
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
         copy.workers.extend(self.statuses)
+        self.told.show(copy)
         return copy
 
     def revive(self, vault: Vault) -> None:

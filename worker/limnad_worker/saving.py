@@ -34,6 +34,7 @@ class Surroundings:
         vault: The job's store.
         outputs: Its outputs.
         view: What clients see of it.
+        told: What they see of its checkpoints.
         epoch: The first epoch that is not complete, as worker 0 knows; None: that is not known, or all are.
         generation: The generation's number.
         graph: The fingerprint of its graph, once it is built.
@@ -53,6 +54,7 @@ class Surroundings:
     vault: Vault
     outputs: Outputs
     view: jobs_pb2.JobView
+    told: history.Told
     epoch: Callable[[], int | None]
     generation: int
     graph: Callable[[], str]
@@ -160,7 +162,7 @@ class Saving:
 
     async def _carry_out(self, effects: Sequence[points.Effect]) -> None:
         for effect in effects:
-            self._around.saw(effect, self._view)
+            self._around.saw(effect, self._around.told.view)
             match effect:
                 case points.Open():
                     self._around.keep(self._with_store(None, self._open))
@@ -230,8 +232,8 @@ class Saving:
         for phases in self._phases.values():
             phases.commit_us = int((now_s - stored_s) * 1e6)
             phases.total_us = int((now_s - self._began_s) * 1e6)
-        del self._view.checkpoint_phases[:]
-        self._view.checkpoint_phases.extend(self._phases_by_worker())
+        del self._around.told.view.checkpoint_phases[:]
+        self._around.told.view.checkpoint_phases.extend(self._phases_by_worker())
 
     async def _save_outputs(self, number: int, published: dict[str, int]) -> None:
         outputs, vault = self._around.outputs, self._around.vault
@@ -250,7 +252,8 @@ class Saving:
         self._around.send_all(checkpoint_committed=wire.CheckpointCommitted(checkpoint=number))
         self._view.checkpoint = number
         self._view.checkpoints_committed += 1
-        history.checkpoint_made(self._view, number, self._around.generation)
+        history.checkpoint_made(self._around.told.view, number, self._around.generation)
+        self._around.told.renew()
         self._around.keep(self._retain())
         await self._around.committed(number)
 
@@ -267,7 +270,8 @@ class Saving:
     def _drop(self, number: int | None, reason: str) -> None:
         self._view.checkpoints_dropped += 1
         self._view.last_drop = reason
-        history.checkpoint_dropped(self._view, number, self._around.generation, reason)
+        history.checkpoint_dropped(self._around.told.view, number, self._around.generation, reason)
+        self._around.told.renew()
         self._around.dropped(number, reason)
         if number is not None:
             self._around.keep(self._abandon(number))

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from limnad_proto.v1 import control_pb2 as wire
+from limnad_proto.v1 import jobs_pb2
+from limnad_worker.history import Told, checkpoint_made
 from limnad_worker.job import Job
 from limnad_worker.vault import Vault
 from tests.helpers.fake_engines import FakeHosts, run_job
@@ -35,3 +37,23 @@ def test_statuses_that_were_replaced_take_no_memory(tmp_path: Path) -> None:
         assert job.snapshot().workers[0].epoch == 7
 
     run_job(Vault(f"dir:{tmp_path}", "job", keep=3), test)
+
+
+def test_what_is_told_of_checkpoints_that_are_long_gone_takes_no_memory() -> None:
+    told = Told()
+
+    def make(checkpoints: range) -> None:
+        for number in checkpoints:
+            del told.view.checkpoint_phases[:]
+            told.view.checkpoint_phases.extend(wire.CheckpointPhases(stop_us=number + each) for each in range(5))
+            checkpoint_made(told.view, number, 1)
+            told.renew()
+
+    make(range(5_000))
+    before = resident_bytes()
+    make(range(5_000, 25_000))
+    assert resident_bytes() - before < 4 << 20
+    shown = jobs_pb2.JobView()
+    told.show(shown)
+    assert [each.checkpoint for each in shown.checkpoint_history] == list(range(24_900, 25_000))
+    assert len(shown.checkpoint_phases) == 5
