@@ -28,17 +28,30 @@ _ENDED = (
 
 
 class Told:
-    """What is told of a job's checkpoints, of each of which something comes and something goes.
+    """What is told of a job again and again: by its workers, and of its checkpoints.
 
-    What was in a message stays in its memory for as long as that lives, though it is replaced. So the message is not
-    the job's view, which lives as long as the job, but one that is made anew with each checkpoint.
+    What was in a message stays in its memory for as long as that lives, though it is replaced. So none of this is in
+    the job's view, which lives as long as the job: statuses stay as they came, and what is told of checkpoints is in a
+    message that is made anew with each.
 
     Attributes:
+        statuses: Each worker's newest.
         view: Has the checkpoints' history and the phases of the newest, and nothing else.
     """
 
     def __init__(self) -> None:
+        self.statuses: list[wire.Status] = []
         self.view = jobs_pb2.JobView()
+
+    def begin(self, workers: int) -> None:
+        """A generation begins: of its workers nothing is known."""
+        self.statuses = [wire.Status() for _ in range(workers)]
+
+    @property
+    def epoch(self) -> int | None:
+        """The first epoch that is not complete, as worker 0 knows; None: that is not known, or all are."""
+        first = self.statuses[0]
+        return first.epoch if first.HasField("epoch") else None
 
     def renew(self) -> None:
         """Gives back the memory of what has been replaced."""
@@ -48,6 +61,7 @@ class Told:
 
     def show(self, copy: jobs_pb2.JobView) -> None:
         """Tells clients; of a job that ended under another leader they are told what it said then."""
+        copy.workers.extend(self.statuses)
         if self.view.checkpoint_phases:
             del copy.checkpoint_phases[:]
         copy.checkpoint_phases.extend(self.view.checkpoint_phases)

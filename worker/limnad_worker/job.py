@@ -81,8 +81,6 @@ class Job:
         self.engines: list[Engine] = []
         self.view = history.begun(name, request, durable=vault is not None)
         self.changed = asyncio.Condition()
-        # Not in the view: what was in a message stays in its memory for as long as that lives, though it is replaced.
-        self.statuses: list[wire.Status] = []
         self.told = history.Told()
         self.outputs = Outputs(Delivery(request.delivery or "eager"))
         self.failure: leader.Failure | None = None
@@ -137,7 +135,7 @@ class Job:
         self.outputs.restart()
         self.view.generation, self.view.restarts = self.generation, self._supervisor.restarts
         del self.view.workers[:]
-        self.statuses = [wire.Status() for _ in range(run.workers)]
+        self.told.begin(run.workers)
         self.watch.begins(self.generation, run.workers, self.past.start if self.past is not None else 0)
         engines = await self._source.take(self, run.workers)
         if self._is_over(run):
@@ -351,7 +349,6 @@ class Job:
             outputs=self.outputs,
             view=self.view,
             told=self.told,
-            epoch=lambda: self.statuses[0].epoch if self.statuses[0].HasField("epoch") else None,
             generation=self.generation,
             graph=lambda: run.built_graph,
             send_all=self._send_all,
@@ -398,7 +395,7 @@ class Job:
                 await self.tell_leader(leader.Failed(worker, history.told(worker, message.failed)))
             case "status":
                 self.watch.metrics.told(worker, message.status)
-                self.statuses[worker] = message.status
+                self.told.statuses[worker] = message.status
                 if self.trial is not None:
                     self.trial.works(worker)
                 await self.notify()
@@ -428,11 +425,10 @@ class Job:
         if self.state is leader.State.RUNNING:
             self.view.running_us = int((time.monotonic() - self._running_s) * 1e6)
         self.view.width = self.workers
-        waits = [self._feeder.waiting, *(status.waiting for status in self.statuses)]
+        waits = [self._feeder.waiting, *(status.waiting for status in self.told.statuses)]
         self.view.waiting = "" if self.state.ended else next(filter(None, waits), "")
         copy = jobs_pb2.JobView()
         copy.CopyFrom(self.view)
-        copy.workers.extend(self.statuses)
         self.told.show(copy)
         return copy
 

@@ -34,8 +34,7 @@ class Surroundings:
         vault: The job's store.
         outputs: Its outputs.
         view: What clients see of it.
-        told: What they see of its checkpoints.
-        epoch: The first epoch that is not complete, as worker 0 knows; None: that is not known, or all are.
+        told: What its workers tell, and what is told of its checkpoints.
         generation: The generation's number.
         graph: The fingerprint of its graph, once it is built.
         send_all: Tells all engines something.
@@ -55,7 +54,6 @@ class Surroundings:
     outputs: Outputs
     view: jobs_pb2.JobView
     told: history.Told
-    epoch: Callable[[], int | None]
     generation: int
     graph: Callable[[], str]
     send_all: Callable[..., None]
@@ -117,7 +115,7 @@ class Saving:
         if asked or (self._concluding and not self._concluded):
             await self.ask()
         if not self._concluding:
-            await self._carry_out(self._machine.tick(time.monotonic(), self._around.epoch()))
+            await self._carry_out(self._machine.tick(time.monotonic(), self._around.told.epoch))
 
     async def ask(self) -> None:
         """Somebody wants a checkpoint: it begins now, or by a tick when none is under way and no pin holds."""
@@ -213,7 +211,7 @@ class Saving:
             generation=self._around.generation,
             parts=[msgspec.msgpack.decode(part, type=PartRecord) for part in parts],
             outputs=self._around.outputs.records,
-            epoch=self._around.epoch(),
+            epoch=self._around.told.epoch,
             made_s=time.time(),
             phases=[_phases_record(phases) for phases in self._phases_by_worker()],
         )

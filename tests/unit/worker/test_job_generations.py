@@ -86,7 +86,7 @@ def test_a_generation_that_is_begun_beside_another_one_takes_its_place(
         go_on.set()
         await rescaling
         assert [engine.heard[:2] for engine in hosts.alive] == [["prepare", "start"]] * 2
-        assert job.workers == len(job.statuses) == 2
+        assert job.workers == len(job.told.statuses) == 2
 
     run_job(vault, test)
 
