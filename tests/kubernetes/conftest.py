@@ -29,18 +29,6 @@ REAL = os.environ.get("LIMNAD_KUBECONFIG", "")
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, these run one after the other: the server's nodes and network are there once.
-
-    They come first, beside all the others.
-    """
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("kubernetes"))
-    items.sort(key=lambda item: not item.path.is_relative_to(here))
-
-
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[ApiServer]:
     """Our own server: for what cannot be asked of a real one (faults, a log that forgets)."""
