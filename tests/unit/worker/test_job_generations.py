@@ -37,6 +37,18 @@ class Slow(Vault):
         await super().close()
         self.closed.set()
 
+    def hold(self, what: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """From now on that waits: set when it is about to be done, and to be set for it to go on."""
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(next_one: str) -> None:
+            if next_one == what:
+                reached.set()
+                await go_on.wait()
+
+        self.before = wait
+        return reached, go_on
+
     async def _wait(self, what: str) -> None:
         if self.before is not None:
             await self.before(what)
@@ -69,14 +81,7 @@ def test_a_generation_that_is_begun_beside_another_one_takes_its_place(
     """A broken link is reported, and before its cause is known the job is rescaled; then the store is slow."""
 
     async def test(job: Job, hosts: FakeHosts) -> None:
-        beginning, go_on = asyncio.Event(), asyncio.Event()
-
-        async def wait(what: str) -> None:
-            if what == "begin generation":
-                beginning.set()
-                await go_on.wait()
-
-        vault.before = wait
+        beginning, go_on = vault.hold("begin generation")
         broken = wire.Failed(summary="a stream broke", fault=leader.Fault.LINK.value)
         await hosts.engines[0].say(failed=broken)
         rescaling = asyncio.create_task(steering.rescale(job, 2))
@@ -231,15 +236,8 @@ def test_a_checkpoint_keeps_what_its_own_generation_has_put_out(vault: Slow) -> 
     """That of the generation before was about to be stored for a checkpoint that came to nothing."""
 
     async def test(job: Job, hosts: FakeHosts) -> None:
-        putting, go_on = asyncio.Event(), asyncio.Event()
-
-        async def wait(what: str) -> None:
-            if what == "put":
-                putting.set()
-                await go_on.wait()
-
         await hosts.engines[0].publish("out", b"of the first")
-        vault.before = wait
+        putting, go_on = vault.hold("put")
         asked = asyncio.create_task(job.checkpoint())
         await putting.wait()
         await job.tell_leader(leader.Exited(0, "was killed"))
@@ -256,14 +254,7 @@ def test_a_checkpoint_keeps_what_its_own_generation_has_put_out(vault: Slow) -> 
 
 def test_a_job_that_is_cancelled_while_it_waits_for_its_store_ends_in_silence(vault: Slow) -> None:
     async def test(job: Job, hosts: FakeHosts) -> None:
-        beginning, go_on = asyncio.Event(), asyncio.Event()
-
-        async def wait(what: str) -> None:
-            if what == "begin generation":
-                beginning.set()
-                await go_on.wait()
-
-        vault.before = wait
+        beginning, go_on = vault.hold("begin generation")
         await job.tell_leader(leader.Exited(0, "was killed"))
         await beginning.wait()
         await job.cancel()
@@ -279,15 +270,8 @@ def test_a_job_that_is_cancelled_while_it_waits_for_its_store_ends_in_silence(va
 
 def test_a_job_that_is_cancelled_while_a_checkpoint_is_stored_ends_in_silence(vault: Slow) -> None:
     async def test(job: Job, hosts: FakeHosts) -> None:
-        putting, go_on = asyncio.Event(), asyncio.Event()
-
-        async def wait(what: str) -> None:
-            if what == "put":
-                putting.set()
-                await go_on.wait()
-
         await hosts.engines[0].publish("out", b"rows")
-        vault.before = wait
+        putting, go_on = vault.hold("put")
         asked = asyncio.create_task(job.checkpoint())
         await putting.wait()
         await job.cancel()
