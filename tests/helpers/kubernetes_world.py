@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from limnad_operator.api import ApiError
+from limnad_operator.api import ApiError, Listed
 from limnad_operator.model import GROUP, VERSION
 from limnad_operator.reconcile import AgentSeen, Call, JobSeen, LeaderSeen, Operation
 from limnad_operator.reconcile.diff import template_digest
@@ -436,7 +436,7 @@ class Simulated:
             found = [each for (held, _), each in self.world.objects.items() if held == kind]
             if kind in SELECTORS:
                 assert all("app.kubernetes.io/name" in each["metadata"].get("labels", {}) for each in found), kind
-            self.cache.fill(kind, NAMESPACE, map(self._copy, found))
+            self.cache.fill(kind, NAMESPACE, Listed(tuple(map(self._copy, found)), str(self.world.version)))
 
     def _copy(self, object_: Object) -> Object:
         known = self.cache.get(object_["kind"], NAMESPACE, object_["metadata"]["name"])

@@ -8,11 +8,12 @@ import copy
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from limnad_operator.reconcile import JobSeen
+from limnad_operator.reconcile import Call, JobSeen, Operation
 from limnad_operator.reconcile.submitting import leader_name
 from limnad_operator.shell.views import worth_a_look
 from tests.helpers.kubernetes_world import BAD_IMAGE, NO_IMAGE, Gate, Keeper, Killed, Simulated, World
@@ -220,6 +221,41 @@ def test_a_job_that_refuses_keeps_the_pods_and_is_named() -> None:
     scale(world, 2)
     Simulated(world).work(TURNS)
     assert (check_settled(world)["phase"], len(world.pods), world.jobs["follows"].width) == ("Running", 2, 2)
+
+
+def test_what_a_job_refused_is_tried_again_when_it_is_gone_or_has_a_width_of_its_own() -> None:
+    for let_go in (lambda world: world.ask(Call(Operation.CANCEL, "follows")), with_its_own_width):
+        world = running()
+        world.refuses.add("follows")
+        scale(world, 1)
+        operator = Simulated(world)
+        operator.work(TURNS)
+        assert world.told.count("ScaleRefused") == 1, "a job that is still there is not asked again and again"
+        let_go(world)
+        operator.work(TURNS)
+        status = check_settled(world)
+        assert (status["phase"], len(world.pods), status.get("failure", "")) == ("Running", 1, "")
+
+
+def with_its_own_width(world: World) -> None:
+    world.jobs["follows"] = replace(world.jobs["follows"], asked_width=3)
+
+
+@pytest.mark.parametrize("on_deletion", ["Retain", "Delete"])
+def test_a_job_that_is_being_deleted_does_not_refuse_a_scale_and_its_end_is_waited_for(on_deletion: str) -> None:
+    world = running()
+    spec = {"clusterRef": {"name": "c"}, "source": INLINE, "onDeletion": on_deletion}
+    name = leader_name(world.make("LimnadJob", "stubborn", spec))
+    operator = Simulated(world)
+    operator.work(TURNS)
+    assert world.jobs[name].width == 3
+    world.refuses.add(name)
+    world.remove("LimnadJob", "stubborn")
+    scale(world, 2)
+    operator.work(TURNS)
+    assert (check_settled(world)["phase"], len(world.pods)) == ("Running", 2)
+    assert name not in world.jobs or world.jobs[name].state == "cancelled"
+    assert "ScaleRefused" not in world.told
 
 
 def test_an_image_that_does_not_exist_is_named_and_taken_back() -> None:

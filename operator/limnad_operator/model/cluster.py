@@ -313,7 +313,12 @@ class ClusterStatus(Model):
     image: str = Field("", description="The image that the pods are to run.")
     template: str = Field("", description="The digest of the pods' template that is known to be healthy.")
     failed_template: str = Field("", description="The digest of a template that was taken back: it is not tried again.")
-    failed_scale: int = Field(0, description="Generation of the spec whose scale failed: it is not tried again.")
+    failed_scale: int = Field(
+        0,
+        description="Generation of the spec whose scale failed: it is tried again with another one, or "
+        "when the jobs that refused it are gone.",
+    )
+    refusing: list[str] = Field(default_factory=list, description="The jobs that did not follow it.")
     failure: str = Field("", description="Why that failed.")
     build: str = Field("", description="The version that the leader runs.")
     jobs: int = Field(0, description="How many jobs have not ended.")

@@ -45,26 +45,18 @@ def reconcile_cluster(seen: ClusterSeen) -> Plan:
 
 
 def _let_go_of_what_nobody_owns(it: Situation) -> None:
-    """Jobs and pins whose objects are gone; what may not be seen is not gone."""
+    """Jobs and pins whose objects are gone."""
+    for job in it.orphans:
+        it.draft.tell("JobOrphaned", f"The object of job {job.name} is gone: it is cancelled.", about=job.name)
+        it.draft.actions.append(Call(Operation.CANCEL, job.name, job.owner))
     if not it.leader.known or it.seen.forbidden:
         return
-    objects = {job["metadata"]["uid"] for job in it.seen.jobs}
-    names = {(job.get("status") or {}).get("job") for job in it.seen.jobs}
     checkpoints = {each["metadata"]["uid"] for each in it.seen.checkpoints}
     for job in it.leader.jobs.values():
-        owned = job.owner.startswith(f"LimnadJob {it.namespace}/")
-        if owned and not job.ended and job.name not in names and not any(_uid_in(uid, job.name) for uid in objects):
-            it.draft.tell("JobOrphaned", f"The object of job {job.name} is gone: it is cancelled.", about=job.name)
-            it.draft.actions.append(Call(Operation.CANCEL, job.name, job.owner))
         for pin in job.pins:
             kind, _, uid = pin.partition(":")
             if kind == "object" and uid not in checkpoints:
                 it.draft.actions.append(Call(Operation.UNPIN, job.name, values=(("pin", pin),)))
-
-
-def _uid_in(uid: str, job: str) -> bool:
-    """Whether a job's name at the leader was made from an object's UID."""
-    return job.endswith(uid[:8])
 
 
 def _told(it: Situation) -> ClusterDraft:

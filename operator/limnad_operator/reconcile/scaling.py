@@ -5,6 +5,9 @@ grow:   (wanted) -> GROW_PODS    more pods; all agents there
 shrink: (wanted) -> SHRINK_JOBS  agents that are to go get no more work; each such job is rescaled
                  -> SHRINK_PODS  fewer pods: those that go hand their engines over as they get SIGTERM
         refused  -> SHRINK_UNDO  jobs go back to the old number; pods stay, and the job is named
+
+What jobs have refused is tried again when the spec is another one, or when they have gone or have a width of their own.
+A job that is being deleted is not asked: the pods that it still has workers on wait for its end.
 """
 
 from __future__ import annotations
@@ -27,8 +30,8 @@ def take(it: Situation) -> bool:
 
 def _begin(it: Situation) -> bool:
     now, wanted = it.status.replicas, it.spec.workers.replicas
-    if it.status.failed_scale and it.status.failed_scale != it.draft.generation:
-        it.draft.set(failed_scale=0, failure="" if not it.status.failed_template else it.status.failure)
+    if it.status.failed_scale and (it.status.failed_scale != it.draft.generation or _nobody_refuses(it, wanted)):
+        it.draft.set(failed_scale=0, refusing=[], failure="" if not it.status.failed_template else it.status.failure)
     if now == wanted or it.status.failed_scale:
         return False
     if it.workers is None or not it.status.template:  # Nothing runs that could be lost.
@@ -86,7 +89,7 @@ def _grow_jobs(it: Situation, step: Step) -> bool:
     if refused:
         named = "; ".join(f"job {name} stays as it is: {why}" for name, why in refused.items())
         message = f"the cluster has {step.target} workers, but {named}"
-        it.draft.set(failed_scale=it.draft.generation, failure=message)
+        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refused), failure=message)
         it.draft.tell("ScaleRefused", f"{message}.", warning=True)
     return _done(it, step)
 
@@ -110,12 +113,14 @@ def _shrink_jobs(it: Situation, step: Step) -> bool:
     if refusals:
         named = "; ".join(f"job {name} does not go to fewer workers: {why}" for name, why in refusals.items())
         message = f"the cluster keeps its {step.source} workers: {named}"
-        it.draft.set(failed_scale=it.draft.generation, failure=message)
+        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refusals), failure=message)
         it.draft.tell("ScaleRefused", f"{message}.", warning=True)
         it.step_to(StepKind.SHRINK_UNDO, source=step.source, target=step.source)
         return True
     if open_:
         _rescale(it, open_, int(step.target))
+        return False
+    if _wider(it, int(step.target), it.leaving) and not it.late(it.spec.deadlines.scale):
         return False
     it.draft.set(replicas=int(step.target))
     it.step_to(StepKind.SHRINK_PODS, source=step.source, target=step.target)
@@ -154,8 +159,26 @@ def _resize(it: Situation, agents: int) -> bool:
 
 def _followers(it: Situation, replicas: int) -> list[JobSeen]:
     """Jobs that are to have as many workers as the cluster has slots, and do not."""
-    slots = replicas * it.spec.workers.slots
-    return [job for job in it.leader.live if it.follows(job.name) and job.width not in (0, slots)]
+    slots, leaving = replicas * it.spec.workers.slots, it.leaving
+    return [
+        job
+        for job in it.leader.live
+        if job.name not in leaving and it.follows(job.name) and job.width not in (0, slots)
+    ]
+
+
+def _wider(it: Situation, replicas: int, jobs: set[str]) -> bool:
+    """Whether some of these have more workers than there would be slots."""
+    return any(job.name in jobs and job.width > replicas * it.spec.workers.slots for job in it.leader.live)
+
+
+def _nobody_refuses(it: Situation, replicas: int) -> bool:
+    """Whether those that have refused a scale are not concerned by it any more."""
+    slots, leaving = replicas * it.spec.workers.slots, it.leaving
+    return it.leader.known and not any(
+        job.name in it.status.refusing and job.name not in leaving and it.follows(job.name) and job.width != slots
+        for job in it.leader.live
+    )
 
 
 def _rescale(it: Situation, jobs: list[JobSeen], replicas: int) -> None:

@@ -11,7 +11,7 @@ from limnad_operator.model import ClusterSpec, ClusterStatus, Step, StepKind, se
 from limnad_operator.reconcile import pods
 from limnad_operator.reconcile.diff import template_digest
 from limnad_operator.reconcile.plan import Call, Object, Operation
-from limnad_operator.reconcile.seen import Answer, ClusterSeen, LeaderSeen
+from limnad_operator.reconcile.seen import Answer, ClusterSeen, JobSeen, LeaderSeen
 from limnad_operator.reconcile.telling import Draft
 
 
@@ -150,3 +150,28 @@ class Situation:
             if (each.get("status") or {}).get("job") == job:
                 return not each["spec"].get("width")
         return not seen.asked_width
+
+    @property
+    def orphans(self) -> list[JobSeen]:
+        """Live jobs that an object has submitted which is gone; what may not be seen is not gone."""
+        if not self.leader.known or self.seen.forbidden:
+            return []
+        uids = {object_["metadata"]["uid"] for object_ in self.seen.jobs}
+        names = {(object_.get("status") or {}).get("job") for object_ in self.seen.jobs}
+        return [
+            job
+            for job in self.leader.live
+            if job.owner.startswith(f"LimnadJob {self.namespace}/")
+            and job.name not in names
+            and not any(job.name.endswith(uid[:8]) for uid in uids)  # It has just been submitted.
+        ]
+
+    @property
+    def leaving(self) -> set[str]:
+        """Names of live jobs whose objects are being deleted, or are gone."""
+        deleted = {
+            (object_.get("status") or {}).get("job")
+            for object_ in self.seen.jobs
+            if object_["metadata"].get("deletionTimestamp")
+        }
+        return {job.name for job in self.leader.live if job.name in deleted} | {job.name for job in self.orphans}

@@ -198,7 +198,7 @@ class Actor:
             own: Whether it is the one that is looked at.
         """
         if own or kind not in KINDS:
-            self._cache.put(kind, written)
+            self._cache.learn(kind, written)
 
     async def _write(self, object_: Object, write: Callable[[], Any], *, own: bool = True) -> Object:
         self._check()

@@ -157,7 +157,7 @@ class Operator:
         while True:
             try:
                 listed = await self._in_thread(lambda: self._api.list(kind, namespace, selector))
-                self._seen(kind, self._cache.fill(kind, namespace, listed.items))
+                self._seen(kind, self._cache.fill(kind, namespace, listed))
                 await self._watch(kind, namespace, listed.version, selector)
             except ApiError as error:
                 if error.status == 403:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from limnad_operator.api import Listed
 from limnad_operator.reconcile.job import cluster_name
 from limnad_operator.reconcile.plan import Object
 
@@ -30,9 +31,16 @@ class Key(NamedTuple):
     name: str
 
 
+REMEMBERED = 10_000
+"""How many deleted objects are known as such: more than answers can be under way about."""
+
+
 @dataclass
 class Cache:
     """Objects by kind, namespace and name.
+
+    News of an object come in any order: from the watch, and from the answers to what was written here. The newest
+    counts, by its resource version.
 
     Attributes:
         forbidden: What the operator may not see, by kind and namespace, in sentences.
@@ -40,29 +48,51 @@ class Cache:
 
     forbidden: dict[tuple[str, str], str] = field(default_factory=dict)
     _objects: dict[tuple[str, str], dict[str, Object]] = field(default_factory=dict)
+    _gone: dict[str, None] = field(default_factory=dict)
 
     def complete(self, namespace: str) -> bool:
         """Whether all kinds have been listed, or may not be."""
         return all((kind, namespace) in self._objects or (kind, namespace) in self.forbidden for kind in WATCHED)
 
-    def fill(self, kind: str, namespace: str, objects: Iterable[Object]) -> list[Object]:
+    def fill(self, kind: str, namespace: str, listed: Listed) -> list[Object]:
         """What is there is this; returns all that are or were there."""
         before = self._objects.get((kind, namespace), {})
-        now = {each["metadata"]["name"]: each for each in objects}
-        self._objects[kind, namespace] = now
+        self._objects[kind, namespace] = now = dict(before)
+        for each in listed.items:
+            self.put(kind, each)
+        there = {each["metadata"]["name"] for each in listed.items}
+        for name, each in before.items():
+            if name not in there and not _older(listed.version, each):
+                self._bury(now.pop(name))
         self.forbidden.pop((kind, namespace), None)
         return [*now.values(), *(each for name, each in before.items() if name not in now)]
 
     def put(self, kind: str, object_: Object, *, deleted: bool = False) -> Object | None:
-        """An object has changed; what was known of it."""
+        """The watch tells of a change; what was known of the object."""
         metadata = object_["metadata"]
         held = self._objects.setdefault((kind, metadata["namespace"]), {})
         before = held.get(metadata["name"])
         if deleted:
+            self._bury(object_)
+        else:
+            self._gone.pop(metadata["uid"], None)  # Its labels were others for a while, and it seemed to be deleted.
+        if before is not None and _older(metadata["resourceVersion"], before):
+            return before
+        if deleted:
             held.pop(metadata["name"], None)
-        elif before is None or not _older(metadata, before["metadata"]):
+        else:
             held[metadata["name"]] = object_
         return before
+
+    def learn(self, kind: str, object_: Object) -> None:
+        """What was written here: known before the watch tells of it, or when it has told of its deletion already."""
+        if object_["metadata"]["uid"] not in self._gone:
+            self.put(kind, object_)
+
+    def _bury(self, object_: Object) -> None:
+        self._gone[object_["metadata"]["uid"]] = None
+        if len(self._gone) > REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object; None: there is none."""
@@ -97,10 +127,10 @@ class Cache:
         return [Key("LimnadCluster", namespace, cluster)] if cluster else []
 
 
-def _older(new: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Whether news of an object come late: what was written here is known before the watch tells of it."""
-    versions = str(new.get("resourceVersion", "")), str(old.get("resourceVersion", ""))
-    return new.get("uid") == old.get("uid") and all(map(str.isdigit, versions)) and int(versions[0]) < int(versions[1])
+def _older(version: str, than: Object) -> bool:
+    """Whether a resource version is an older one than an object's; of those that are no numbers nobody knows."""
+    other = str(than["metadata"]["resourceVersion"])
+    return version.isdigit() and other.isdigit() and int(version) < int(other)
 
 
 def worth_a_look(kind: str, before: Object | None, after: Object) -> bool:

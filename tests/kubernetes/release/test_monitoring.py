@@ -32,7 +32,8 @@ def of_the_operator() -> set[str]:
     """What an operator exports that knows a cluster."""
     cache = Cache()
     status = {"conditions": [{"type": "Degraded", "status": "False"}]}
-    cache.fill("LimnadCluster", "n", [{"metadata": {"namespace": "n", "name": "c"}, "status": status}])
+    metadata = {"namespace": "n", "name": "c", "uid": "u", "resourceVersion": "1"}
+    cache.put("LimnadCluster", {"metadata": metadata, "status": status})
     measures = Measures(cache, Queue(), lambda: True)
     measures.looked("LimnadCluster", 0.1)
     families = text_string_to_metric_families(measures.text().decode())

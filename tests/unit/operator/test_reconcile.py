@@ -281,6 +281,25 @@ def test_a_job_whose_object_is_gone_is_cancelled_but_not_if_objects_may_not_be_s
     assert reconcile_cluster(replace(seen, forbidden=("limnadjobs is forbidden",))).actions == ()
 
 
+def test_pods_of_a_job_that_is_being_deleted_wait_for_its_end_but_not_for_ever() -> None:
+    step = {"kind": "ShrinkJobs", "source": "2", "target": "1", "since": NOW_S - 1}
+    seen = ready({"step": step}, workers={"replicas": 1}, deadlines={"scale": "1m"})
+    orphan = JobSeen("wc-12345678", owner="LimnadJob ns/wc", width=2)
+    seen = replace(seen, leader=replace(seen.leader, expected=1, jobs={"wc-12345678": orphan}))
+    plan = reconcile_cluster(seen)
+    asked = [call.operation for call in plan.actions if isinstance(call, Call)]
+    assert (asked, step_of(plan)) == ([Operation.CANCEL], "ShrinkJobs")
+    assert step_of(reconcile_cluster(replace(seen, now_s=NOW_S + 60))) == "ShrinkPods"
+    leaving = {"metadata": {"name": "wc", "uid": "w", "deletionTimestamp": "now"}, "status": {"job": "wc-12345678"}}
+    plan = reconcile_cluster(replace(seen, jobs=(leaving,)))
+    assert ([each for each in plan.actions if isinstance(each, Call)], step_of(plan)) == ([], "ShrinkJobs")
+
+
+def step_of(plan: Plan) -> str:
+    assert plan.status is not None
+    return str(plan.status["step"]["kind"])
+
+
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
