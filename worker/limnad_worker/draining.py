@@ -19,12 +19,12 @@ DRAINER = "limnad drain"
 def tell_drain(job: Job) -> None:
     """Has the inputs of a running job that is drained end."""
     stages = [stage.name for stage in job.view.stages if stage.kind == "input"]
-    job._send_all(drain=wire.Drain(inputs=[name for name in stages if name not in job.view.inputs]))
+    job.current.send_all(drain=wire.Drain(inputs=[name for name in stages if name not in job.view.inputs]))
     for name in job.view.inputs:
-        job._source.keep(_close(job, name))
+        job.source.keep(_close(job, name))
 
 
 async def _close(job: Job, name: str) -> None:
     push = wire.Push(input=name, close=True)
     with contextlib.suppress(Refused, Doubtful):  # It is closed already, or the job has ended meanwhile.
-        await job._feeder.push(jobs_pb2.PushRequest(push=push, producer=DRAINER, sequence=1))
+        await job.feeder.push(jobs_pb2.PushRequest(push=push, producer=DRAINER, sequence=1))

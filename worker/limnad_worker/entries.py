@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from limnad.cluster.registry import JobRecord
+from limnad.cluster.registry import Fate, JobRecord
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker import history
 from limnad_worker.hosts import Hosts
@@ -21,6 +22,15 @@ OUTPUTS_GONE = (
 )
 
 OUTPUTS_LET_GO = "what the job had put out is not kept any more: it has ended, and other jobs have since"
+
+
+class AskAgain(Exception):
+    """The leader cannot answer yet; says why. The same may be asked again."""
+
+    @classmethod
+    def going(cls, job: str) -> Self:
+        """A deletion was begun under an earlier leader."""
+        return cls(f"the job {job} is being deleted: ask again when nothing of it is left")
 
 
 @dataclass(slots=True)
@@ -42,6 +52,12 @@ class Entry:
     space: str = ""
     saved: JobRecord | None = None
     recalled: bool = False
+
+    @classmethod
+    def of(cls, record: JobRecord, job: Job) -> Self:
+        """That of a job which a new leader has found."""
+        ended = record.fate is Fate.ENDED
+        return cls(job, record.number, record.store, record.space, saved=record, recalled=ended)
 
     def record(self) -> JobRecord:
         """What the registry is to have of it."""

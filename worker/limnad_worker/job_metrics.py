@@ -121,18 +121,25 @@ class JobMetrics:
         checkpoints: See `CheckpointTimes`.
         measures: What the workers of this generation have told last, by worker.
         connectors: Those of the job's graph.
-        store_requests: The leader's own.
         ended_s: When the job ended, on the monotonic clock.
+
+    Args:
+        store_requests: Those of the leader to the store that the job has at the moment, if it has one.
     """
 
-    def __init__(self, store_requests: Histogram | None) -> None:
+    def __init__(self, store_requests: Callable[[], Histogram | None]) -> None:
         self.lag = Lag()
         self.checkpoints = CheckpointTimes()
         self.measures: list[wire.Measures] = []
         self.connectors: Sequence[wire.ConnectorInfo] = ()
-        self.store_requests = store_requests
+        self._store_requests = store_requests
         self.ended_s: float | None = None
         self._known: dict[int, tuple[int, int | None]] = {}
+
+    @property
+    def store_requests(self) -> Histogram | None:
+        """The leader's own to the job's store; None: it has none."""
+        return self._store_requests()
 
     def begin(self, workers: int) -> None:
         """A generation begins."""

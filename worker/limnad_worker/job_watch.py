@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from limnad.cluster import checkpoints as points
@@ -22,13 +23,13 @@ class JobWatch:
     Args:
         name: The job's.
         trace: Its traces; None: none are wanted.
-        store_requests: Those of the leader to the job's store, if it has one.
+        store_requests: See `JobMetrics`.
 
     Attributes:
         metrics: See `JobMetrics`.
     """
 
-    def __init__(self, name: str, trace: JobTrace | None, store_requests: Histogram | None) -> None:
+    def __init__(self, name: str, trace: JobTrace | None, store_requests: Callable[[], Histogram | None]) -> None:
         self.metrics = JobMetrics(store_requests)
         self._name = name
         self._trace = trace

@@ -15,15 +15,16 @@ from limnad.limits import MAX_WORKERS
 from limnad.store import Full, StoreError, Unavailable
 from limnad.timely.progress import Accumulation
 from limnad_proto.v1 import control_pb2, jobs_pb2, jobs_pb2_grpc
-from limnad_worker import steering
+from limnad_worker import steering, stored
 from limnad_worker.asking import GivenUp
+from limnad_worker.entries import AskAgain
 from limnad_worker.feeding import Doubtful, Refused
-from limnad_worker.leading import NotLeading
 from limnad_worker.outputs import Delivery
 from limnad_worker.pinning import pin, refuse_if_held, unpin
 from limnad_worker.pushing import in_turn
 
 if TYPE_CHECKING:
+    from limnad_worker.entries import Entry
     from limnad_worker.job import Job
     from limnad_worker.leading import Leader
 
@@ -83,7 +84,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             told = dict(context.invocation_metadata() or ())
             job = await self._whole(self._leader.submit(request, str(told.get("traceparent", ""))))
-        except (Refused, JobError, NotLeading, StoreError) as error:
+        except (Refused, JobError, AskAgain, StoreError) as error:
             await _abort(context, error)
         return jobs_pb2.SubmitResponse(job=job.name, durable=job.survives_losses)
 
@@ -115,7 +116,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         try:
             return jobs_pb2.ListResponse(jobs=[job.snapshot() for job in self._leader.listed()])
-        except NotLeading as error:
+        except AskAgain as error:
             await _abort(context, error)
 
     async def Watch(  # noqa: N802
@@ -140,9 +141,10 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         self, request: jobs_pb2.SubscribeRequest, context: Context
     ) -> AsyncIterator[control_pb2.Output]:
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        entry = await self._entry(request.job, context)
+        job = entry.job
         try:
-            await self._leader.recall_outputs(job)
+            await stored.recall_outputs(entry, self._leader.roster)
         except Refused as error:
             await _refuse(context, str(error), grpc.StatusCode.DATA_LOSS)
         except (StoreError, PartError) as error:
@@ -195,17 +197,17 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
 
         async def take(request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
             try:
-                job = self._leader.job(request.job)
+                entry = self._leader.entry(request.job)
             except KeyError as error:
                 raise _Unknown(str(error.args[0])) from None
             try:
-                newest = await self._leader.past_sequence(job, request.push.input, request.producer)
+                newest = await stored.past_sequence(entry, request.push.input, request.producer)
             except StoreError as error:
                 raise Doubtful(
                     f"the job has ended, and whether these rows were taken cannot be read: {error}"
                 ) from None
             if newest is None or request.sequence > newest:
-                return await job.push(request)
+                return await entry.job.push(request)
             taken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
             taken.set_result(None)  # The answer of the leader before was lost.
             return taken
@@ -221,18 +223,18 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await _refuse(context, str(error))
         except Doubtful as error:
             await context.abort(grpc.StatusCode.ABORTED, str(error))
-        except NotLeading as error:
+        except AskAgain as error:
             await _abort(context, error)
 
     async def LastSequence(  # noqa: N802
         self, request: jobs_pb2.LastSequenceRequest, context: Context
     ) -> jobs_pb2.LastSequenceResponse:
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        entry = await self._entry(request.job, context)
         try:
-            newest = await self._leader.past_sequence(job, request.input, request.producer)
+            newest = await stored.past_sequence(entry, request.input, request.producer)
             if newest is None:
-                newest = await job.last_sequence(request.input, request.producer)
+                newest = await entry.job.last_sequence(request.input, request.producer)
         except (Refused, StoreError) as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         return jobs_pb2.LastSequenceResponse(sequence=newest)
@@ -241,7 +243,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         """See `jobs.proto`."""
         job = await self._own_job(request.job, context)
         await self._whole(job.cancel())
-        await self._leader.settle(job)
+        await self._leader.roster.settle(job)
         return jobs_pb2.CancelResponse()
 
     async def Drain(self, request: jobs_pb2.DrainRequest, context: Context) -> jobs_pb2.DrainResponse:  # noqa: N802
@@ -249,7 +251,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         job = await self._own_job(request.job, context)
         if not job.state.ended:
             await self._whole(steering.drain(job))
-            await self._leader.settle(job)
+            await self._leader.roster.settle(job)
         return jobs_pb2.DrainResponse()
 
     async def Checkpoint(  # noqa: N802
@@ -267,9 +269,9 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         self, request: jobs_pb2.ListCheckpointsRequest, context: Context
     ) -> jobs_pb2.ListCheckpointsResponse:
         """See `jobs.proto`."""
-        job = await self._job(request.job, context)
+        entry = await self._entry(request.job, context)
         try:
-            return jobs_pb2.ListCheckpointsResponse(checkpoints=await self._leader.checkpoints(job))
+            return jobs_pb2.ListCheckpointsResponse(checkpoints=await stored.checkpoints(entry))
         except StoreError as error:
             await _abort(context, error)
 
@@ -279,12 +281,13 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         if request.workers > MAX_WORKERS:
             await _refuse(context, f"a job has 1 to {MAX_WORKERS} workers, not {request.workers}")
         try:
-            generation = await self._whole(self._leader.restore(job, request.checkpoint, request.workers))
+            restoring = stored.restore(self._leader.entry(job.name), request.checkpoint, request.workers)
+            generation = await self._whole(restoring)
         except Refused as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
             await _abort(context, error)
-        await self._leader.settle(job)
+        await self._leader.roster.settle(job)
         return jobs_pb2.RestoreResponse(generation=generation)
 
     async def Rescale(self, request: jobs_pb2.RescaleRequest, context: Context) -> jobs_pb2.RescaleResponse:  # noqa: N802
@@ -296,7 +299,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             generation = await self._whole(steering.rescale(job, request.workers))
         except (Refused, GivenUp) as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
-        await self._leader.settle(job)
+        await self._leader.roster.settle(job)
         return jobs_pb2.RescaleResponse(generation=generation)
 
     async def Pin(self, request: jobs_pb2.PinRequest, context: Context) -> jobs_pb2.PinResponse:  # noqa: N802
@@ -306,21 +309,21 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             number = await self._whole(pin(job, request.name, hold=request.hold))
         except (Refused, GivenUp) as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
-        await self._leader.settle(job)
+        await self._leader.roster.settle(job)
         return jobs_pb2.PinResponse(checkpoint=number)
 
     async def Unpin(self, request: jobs_pb2.UnpinRequest, context: Context) -> jobs_pb2.UnpinResponse:  # noqa: N802
         """See `jobs.proto`."""
         job = await self._job(request.job, context)
         unpin(job, request.name)
-        await self._leader.settle(job)
+        await self._leader.roster.settle(job)
         return jobs_pb2.UnpinResponse()
 
     async def Delete(self, request: jobs_pb2.DeleteRequest, context: Context) -> jobs_pb2.DeleteResponse:  # noqa: N802
         """See `jobs.proto`."""
         job = await self._own_job(request.job, context)
         try:
-            await self._whole(self._leader.delete(job))
+            await self._whole(self._leader.roster.delete(job))
         except Refused as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
@@ -344,11 +347,14 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         return job
 
     async def _job(self, name: str, context: Context) -> Job:
+        return (await self._entry(name, context)).job
+
+    async def _entry(self, name: str, context: Context) -> Entry:
         try:
-            return self._leader.job(name)
+            return self._leader.entry(name)
         except KeyError as error:
             await _refuse(context, str(error.args[0]), grpc.StatusCode.NOT_FOUND)
-        except NotLeading as error:
+        except AskAgain as error:
             await _abort(context, error)
 
 
@@ -362,7 +368,7 @@ async def _abort(
         error: Why not.
         refused: Says that it would be in vain.
     """
-    if isinstance(error, NotLeading | Unavailable):
+    if isinstance(error, AskAgain | Unavailable):
         refused = grpc.StatusCode.UNAVAILABLE
     elif isinstance(error, GivenUp | Full):
         refused = grpc.StatusCode.ABORTED

@@ -54,10 +54,18 @@ class Past:
             Deposed: See ``check``.
         """
         await check()
+        await self._open()
         begun = await self.vault.begin_generation()
         await check()
         await self._choose(run, await self._rolled_back(begun.checkpoints))
         return begun.generation
+
+    async def _open(self) -> None:
+        """Opens the store. What is wrong with one that cannot be opened may be put right: no job ends for it."""
+        try:
+            await self.vault.open()
+        except StoreError as error:
+            raise Unavailable(str(error)) from error
 
     async def recall(self) -> None:
         """Fills the outputs of a job that has ended from its newest checkpoint, unless they are there.

@@ -73,7 +73,7 @@ async def pin(job: Job, name: str, *, hold: bool) -> int:
 
 async def _until_none_is_made(job: Job) -> None:
     async with job.changed:
-        await job.changed.wait_for(lambda: job._saving is None or job._saving.idle or job.state.ended)
+        await job.changed.wait_for(lambda: job.saving is None or job.saving.idle or job.state.ended)
 
 
 def unpin(job: Job, name: str) -> None:

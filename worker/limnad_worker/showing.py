@@ -6,7 +6,8 @@ import ssl
 from collections.abc import Callable
 
 from limnad_proto.v1 import jobs_pb2
-from limnad_worker.leading import Leader, NotLeading
+from limnad_worker.entries import AskAgain
+from limnad_worker.leading import Leader
 from limnad_worker.page import NotYet, Page
 
 
@@ -47,11 +48,11 @@ class _Shown:
     def all(self) -> list[jobs_pb2.JobView]:
         try:
             return [job.snapshot() for job in self._leader.listed()]
-        except NotLeading as error:
+        except AskAgain as error:
             raise NotYet(str(error)) from None
 
     def one(self, name: str) -> jobs_pb2.JobView:
         try:
             return self._leader.job(name).snapshot()
-        except NotLeading as error:
+        except AskAgain as error:
             raise NotYet(str(error)) from None

@@ -57,7 +57,7 @@ async def _settled(job: Job) -> int:
 
 async def save(job: Job) -> None:
     """Makes a checkpoint before a planned stop, if that can be done."""
-    if not job.pins.held:  # Else it goes on from the one that holds.
+    if not job.pins.held and not job.waits_for_store:  # Else it goes on from the one that there is.
         with contextlib.suppress(Refused, GivenUp):
             await job.checkpoint()
 

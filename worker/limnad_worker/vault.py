@@ -1,7 +1,8 @@
 """The leader's side of the store: generations, manifests, retention, logs.
 
 Its calls block: they run on one other thread, and those of each log on one of its own, so that no push waits for a
-checkpoint. What is asked of one log happens in the order in which it was asked.
+checkpoint. What is asked of one log happens in the order in which it was asked. The store is opened by the first call:
+a job has one also while that cannot be reached.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 from limnad.cluster.cuts import Standings, passed
@@ -26,6 +28,8 @@ from limnad.store import (
     Log,
     LogState,
     New,
+    Space,
+    Store,
     Witness,
     open_store,
     retain,
@@ -64,24 +68,43 @@ class Vault:
         url: See `limnad.store.open_store`.
         space: The job's name there.
         keep: How many checkpoints are kept.
-
-    Raises:
-        StoreError: The store cannot be opened.
     """
 
     def __init__(self, url: str, space: str, keep: int) -> None:
         self.url, self.space, self.keep = url, space, keep
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._store = open_store(url)
-        self._job = self._store.job(space)
-        self._checkpoints = Checkpoints(self._job)
+        self._store: Store | None = None
         self._logs: dict[str, tuple[Log, ThreadPoolExecutor]] = {}
         self._seen: Witness | None = None
 
+    async def open(self) -> None:
+        """Opens the store, unless that was done. So does any other call; this one does nothing else.
+
+        Raises:
+            StoreError: It cannot be opened; that may be tried again.
+        """
+        if self._store is None:
+            await self._call(lambda: None)
+
+    @cached_property
+    def _job(self) -> Space:
+        assert self._store is not None
+        return self._store.job(self.space)
+
+    @cached_property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self._job)
+
     async def _call(self, run: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._explained, run)
+        def called() -> T:
+            if self._store is None:
+                self._store = open_store(self.url)
+            return self._explained(run)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, called)
 
     async def _call_log(self, name: str, run: Callable[[Log], T]) -> T:
+        await self.open()
         if name not in self._logs:
             self._logs[name] = (self._job.log(name), ThreadPoolExecutor(max_workers=1, thread_name_prefix="log"))
         log, thread = self._logs[name]
@@ -153,6 +176,7 @@ class Vault:
 
         def run() -> None:
             chunks = [ChunkRef.parse(name) for name in sorted(record.chunks())]
+            assert self._store is not None
             # Sinks show what a checkpoint covers: it must not be forgotten by a store that can help it.
             self._checkpoints.commit(number, chunks, record.encode(), durable=self._store.durability.sure)
             self._seen = Identity(self._job).rise(self._seen)
@@ -162,7 +186,7 @@ class Vault:
     @property
     def requests(self) -> Histogram:
         """How long each request to the store's server took."""
-        return self._store.requests
+        return self._store.requests if self._store is not None else Histogram()
 
     async def retain(self, pinned: Collection[int]) -> tuple[int, ...]:
         """Deletes what only older checkpoints needed that are not pinned; those that are left."""
@@ -263,8 +287,12 @@ class Vault:
         """Hangs up."""
         for _, thread in self._logs.values():
             thread.shutdown(wait=False)
-        await self._call(self._store.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
 
 
 def _info(number: int, record: CheckpointRecord) -> jobs_pb2.CheckpointInfo:

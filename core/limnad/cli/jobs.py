@@ -113,6 +113,9 @@ def jobs(reach: Reach, output: Output = "table") -> None:
             print(_json(status))
     else:
         show([_row(status) for status in found], "no jobs: limnad submit JOB.PY starts one")
+        for status in found:
+            if status.recovery.waiting and not status.ended:
+                _say(f"{status.job} waits: {status.recovery.waiting}")
 
 
 @app.command(rich_help_panel=_PANEL)

@@ -44,7 +44,7 @@ def _as_the_leader_says(draft: Draft[JobStatus], job: JobSeen) -> None:
         phase = PHASES.get(job.state, before.phase)
         if phase is not before.phase:
             bad = phase in (JobPhase.FAILED, JobPhase.RECOVERING)
-            why = job.error if phase is JobPhase.FAILED else job.last_fault if phase is JobPhase.RECOVERING else ""
+            why = job.error if phase is JobPhase.FAILED else _of_recovering(job) if phase is JobPhase.RECOVERING else ""
             draft.tell(f"Job{phase}", f"Job {job.name} is {job.state}{f': {why}' if why else ''}", warning=bad)
         draft.set(phase=phase, ended=job.ended_s if phase.ended else None)
     draft.set(
@@ -56,6 +56,10 @@ def _as_the_leader_says(draft: Draft[JobStatus], job: JobSeen) -> None:
         checkpoint_time=timestamp(job.checkpoint_s) if job.checkpoint_s else before.checkpoint_time,
         error=job.error,
     )
+
+
+def _of_recovering(job: JobSeen) -> str:
+    return job.waiting or job.last_fault
 
 
 def _checkpoints(draft: Draft[JobStatus], job: JobSeen | None) -> None:

@@ -163,7 +163,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """All jobs, those that have ended included, the newest first.
+        """All jobs, those that have ended and those whose store is away included, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class JobServiceStub:
     Get: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetRequest, _jobs_pb2.JobView]
     """A job as it is now, one that has ended included."""
     List: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListRequest, _jobs_pb2.ListResponse]
-    """All jobs, those that have ended included, the newest first."""
+    """All jobs, those that have ended and those whose store is away included, the newest first."""
     Watch: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchRequest, _jobs_pb2.JobView]
     """The job's state, whenever it changes and about four times a second, until the job has ended."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]
@@ -95,7 +95,7 @@ class JobServiceAsyncStub(JobServiceStub):
     Get: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """A job as it is now, one that has ended included."""
     List: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListRequest, _jobs_pb2.ListResponse]  # type: ignore[assignment]
-    """All jobs, those that have ended included, the newest first."""
+    """All jobs, those that have ended and those whose store is away included, the newest first."""
     Watch: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The job's state, whenever it changes and about four times a second, until the job has ended."""
     Subscribe: _aio.UnaryStreamMultiCallable[_jobs_pb2.SubscribeRequest, _control_pb2.Output]  # type: ignore[assignment]
@@ -170,7 +170,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ListResponse, _abc.Awaitable[_jobs_pb2.ListResponse]]:
-        """All jobs, those that have ended included, the newest first."""
+        """All jobs, those that have ended and those whose store is away included, the newest first."""
 
     @_abc_1.abstractmethod
     def Watch(

@@ -390,6 +390,21 @@ def test_a_job_that_failed_says_why_and_its_object_goes_in_time() -> None:
     assert plan.actions == (Delete("LimnadJob", "wc", "12345678-9"),)
 
 
+def test_a_job_whose_store_is_away_since_its_leader_was_restarted_is_neither_lost_nor_an_orphan() -> None:
+    why = "the job begins when its store is no longer away: nobody answers there"
+    seen = job_seen(state="recovering", waiting=why, owner="LimnadJob ns/wc", generation=0)
+    plan = reconcile_job(seen)
+    assert plan.actions == ()
+    assert plan.status is not None
+    assert plan.status["phase"] == "Recovering"
+    assert [(event.reason, event.message) for event in plan.events][:1] == [
+        ("JobRecovering", f"Job wc-12345678 is recovering: {why}")
+    ]
+    assert condition(plan, "CheckpointHealthy")["reason"] == "StoreAway"
+    cluster = replace(ready(), leader=seen.leader, jobs=(seen.object,))
+    assert not [each for each in reconcile_cluster(cluster).actions if isinstance(each, Call)]
+
+
 def test_a_job_without_a_store_says_what_it_cannot() -> None:
     plan = reconcile_job(job_seen(durable=False))
     assert "Give it spec.store" in condition(plan, "CheckpointHealthy")["message"]

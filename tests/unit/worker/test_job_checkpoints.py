@@ -10,6 +10,7 @@ import pytest
 
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.asking import GivenUp
+from limnad_worker.entries import Entry
 from limnad_worker.job import Job
 from limnad_worker.jobs import JobService
 from limnad_worker.pinning import pin, unpin
@@ -97,10 +98,11 @@ class Service:
     """A leader with one job, as its service sees it."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        self.roster = self
+        self._entry = Entry(job, 1)
 
-    def job(self, _: str) -> Job:
-        return self._job
+    def entry(self, _: str) -> Entry:
+        return self._entry
 
     async def settle(self, _: Job) -> None:
         pass

@@ -77,7 +77,7 @@ def test_a_checkpoint_that_was_given_up_is_not_timed() -> None:
 
 
 def test_the_frontier_of_a_job_is_that_of_the_worker_that_is_behind() -> None:
-    told = JobMetrics(None)
+    told = JobMetrics(lambda: None)
     told.begin(workers=2)
     assert not told.frontier_known
     told.told(0, wire.Status(epoch=4, epochs_opened=6, frontiers_known=True))
@@ -88,7 +88,7 @@ def test_the_frontier_of_a_job_is_that_of_the_worker_that_is_behind() -> None:
 
 
 def test_measures_do_not_go_on_to_clients() -> None:
-    told = JobMetrics(None)
+    told = JobMetrics(lambda: None)
     told.begin(workers=1)
     status = wire.Status(measures=wire.Measures(cpu_us=3))
     told.told(0, status)

@@ -18,13 +18,14 @@ from limnad.cluster.registry import JobRecord
 from limnad.store import Unavailable, open_store
 from limnad.store.directory_log import DirectoryLog
 from limnad_proto.v1 import control_pb2, hosts_pb2, jobs_pb2
-from limnad_worker import leading
+from limnad_worker import roster, stored, vault
 from limnad_worker.archives import Archives
 from limnad_worker.books import Books
+from limnad_worker.entries import AskAgain
 from limnad_worker.feeding import Refused
 from limnad_worker.hosts import Hosts
 from limnad_worker.jobs import JobService
-from limnad_worker.leading import Leader, NotLeading
+from limnad_worker.leading import Leader
 from limnad_worker.registry import JOB, Registry
 from limnad_worker.vault import Vault
 
@@ -81,35 +82,96 @@ REQUEST = jobs_pb2.SubmitRequest(path="job.py", workers=1, request_id="once")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading, "STORE_RETRY_S", 0.01)
+    for module in ("roster", "submitting", "leading", "job"):
+        monkeypatch.setattr(f"limnad_worker.{module}.STORE_RETRY_S", 0.01)
 
 
-def test_a_request_that_is_repeated_while_its_job_is_found_again_starts_no_second_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Away:
+    """Stores that a test can take away, by what their URLs end with, and bring back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: set[str] = set()
+
+        def opened(url: str) -> Any:
+            if any(url.endswith(name) for name in self.names):
+                raise Unavailable("nobody answers there")
+            return open_store(url)
+
+        monkeypatch.setattr(vault, "open_store", opened)
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Away:
+    return Away(monkeypatch)
+
+
+async def listed(leader: Leader) -> list[jobs_pb2.JobView]:
+    """What a client is told of all jobs."""
+    return list((await JobService(leader).List(jobs_pb2.ListRequest(), cast(Any, Call()))).jobs)
+
+
+def test_a_job_whose_own_store_is_away_is_listed_with_the_others_and_says_so(tmp_path: Path, away: Away) -> None:
+    own = jobs_pb2.SubmitRequest(
+        path="own.py", workers=3, owner="LimnadJob a/b", request_id="own", store=f"dir:{tmp_path / 'own'}"
+    )
+
     async def test() -> None:
         first = await led(tmp_path, "first")
-        job = await first.submit(REQUEST)
+        lonely = await first.submit(own)
+        fine = await first.submit(REQUEST)
         await first.stop()
-        away = ["away"]
-
-        def open_vault(*arguments: Any) -> Vault:
-            if away:
-                raise Unavailable("the store is away")
-            return Vault(*arguments)
-
-        monkeypatch.setattr(leading, "Vault", open_vault)
+        away.names.add("own")
         second = await led(tmp_path, "second")
-        with pytest.raises(NotLeading):
-            await second.submit(REQUEST)
-        away.clear()
-        await eventually(lambda: not second._recalling)
-        assert (await second.submit(REQUEST)).name == job.name
-        assert [each.name for each in second.jobs] == [job.name]
+        await eventually(lambda: second.job(lonely.name).waits_for_store)
+        told, waiting = await listed(second)
+        assert (told.job, told.waiting) == (fine.name, "")
+        assert waiting.state == jobs_pb2.JOB_STATE_RECOVERING
+        assert (waiting.job, waiting.owner, waiting.width) == (lonely.name, own.owner, 3)
+        assert waiting.waiting == "the job begins when its store is no longer away: nobody answers there"
+        # It is no job that is lost: the same request is answered with it, and its place is its own.
+        assert await second.submit(own) is second.job(lonely.name)
+        own.request_id = "another"
+        with pytest.raises(Refused, match=f"the job {lonely.name} works in dir:.* as 'own'"):
+            await second.submit(own)
+        call = jobs_pb2.ListCheckpointsRequest(job=lonely.name)
+        with pytest.raises(Aborted, match=r"UNAVAILABLE.*nobody answers there"):
+            await JobService(second).ListCheckpoints(call, cast(Any, Call()))
+        away.names.clear()
+        await eventually(lambda: not second.job(lonely.name).waits_for_store)
+        assert (await listed(second))[1].waiting == ""
         await second.stop()
 
     run(test)
-    assert list(registered(tmp_path)) == ["job-1"]
+
+
+def test_a_job_whose_own_store_is_away_can_be_cancelled(tmp_path: Path, away: Away) -> None:
+    async def test() -> None:
+        first = await led(tmp_path, "first")
+        name = (await first.submit(REQUEST)).name
+        await first.stop()
+        away.names.add("store")
+        second = await led(tmp_path, "second")
+        await eventually(lambda: second.job(name).waits_for_store)
+        await JobService(second).Cancel(jobs_pb2.CancelRequest(job=name), cast(Any, Call()))
+        assert [view.state for view in await listed(second)] == [jobs_pb2.JOB_STATE_CANCELLED]
+        await second.stop()
+
+    run(test)
+    assert jobs_pb2.JobView.FromString(registered(tmp_path)["job-1"].view).state == jobs_pb2.JOB_STATE_CANCELLED
+
+
+def test_a_leader_that_goes_does_not_wait_for_a_job_whose_store_is_away(tmp_path: Path, away: Away) -> None:
+    async def test() -> None:
+        first = await led(tmp_path, "first")
+        name = (await first.submit(REQUEST)).name
+        await first.stop()
+        away.names.add("store")
+        second = await led(tmp_path, "second")
+        await eventually(lambda: second.job(name).waits_for_store)
+        await second.leave()
+        await second.stop()
+
+    run(test)
 
 
 class Lossy:
@@ -190,7 +252,7 @@ def test_an_answer_of_the_store_that_is_lost_deposes_nobody(tmp_path: Path, loss
         job.on_change()
         await eventually(lambda: not lossy.losses)
         await job.cancel()
-        await leader.settle(job)
+        await leader.roster.settle(job)
         assert not leader.deposed.is_set()
         await leader.stop()
 
@@ -201,19 +263,19 @@ def test_an_answer_of_the_store_that_is_lost_deposes_nobody(tmp_path: Path, loss
 def test_a_job_that_is_restored_is_not_forgotten_as_one_that_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leading, "forgotten", lambda records: [each for each in records if each.view])
+    monkeypatch.setattr(roster, "forgotten", lambda records: [each for each in records if each.view])
 
     async def test() -> None:
         leader = await led(tmp_path, "first")
         job = await leader.submit(REQUEST)
-        monkeypatch.setattr(leader, "_forget_old", _nothing)
+        monkeypatch.setattr(leader.roster, "_forget_old", _nothing)
         await job.cancel()
-        await leader.settle(job)
+        await leader.roster.settle(job)
         monkeypatch.undo()
-        monkeypatch.setattr(leading, "forgotten", lambda records: [each for each in records if each.view])
+        monkeypatch.setattr(roster, "forgotten", lambda records: [each for each in records if each.view])
         job.revive(await asyncio.to_thread(Vault, f"dir:{tmp_path / 'store'}", job.name, 3))
         assert job.state is machine.State.STARTING
-        await leader._forget_old()
+        await leader.roster._forget_old()
         assert leader.job(job.name) is job
         await leader.stop()
 
@@ -230,7 +292,7 @@ async def finished(folder: Path, **request: Any) -> str:
     job = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", workers=1, **request))
     job.view.outputs.add(name="out")
     await job._end(machine.State.FINISHED, None)
-    await leader.settle(job)
+    await leader.roster.settle(job)
     await leader.stop()
     return job.name
 
@@ -239,9 +301,8 @@ def test_outputs_that_are_gone_with_their_leader_are_no_empty_ones(tmp_path: Pat
     async def test() -> None:
         name = await finished(tmp_path, ephemeral=True)
         leader = await led(tmp_path, "second")
-        await eventually(lambda: not leader._recalling)
         with pytest.raises(Refused, match="not kept any more"):
-            await leader.recall_outputs(leader.job(name))
+            await stored.recall_outputs(leader.entry(name), leader.roster)
         await leader.stop()
 
     run(test)
@@ -251,12 +312,11 @@ def test_outputs_that_cannot_be_read_now_are_no_empty_ones(tmp_path: Path, monke
     async def test() -> None:
         name = await finished(tmp_path)
         leader = await led(tmp_path, "second")
-        await eventually(lambda: not leader._recalling)
-        monkeypatch.setattr(leading, "Vault", _away)
+        monkeypatch.setattr(vault, "open_store", _away)
         with pytest.raises(Unavailable):
-            await leader.recall_outputs(leader.job(name))
+            await stored.recall_outputs(leader.entry(name), leader.roster)
         monkeypatch.undo()
-        await leader.recall_outputs(leader.job(name))
+        await stored.recall_outputs(leader.entry(name), leader.roster)
         await leader.stop()
 
     run(test)
@@ -280,10 +340,10 @@ def test_an_archive_that_was_just_received_is_not_forgotten_with_an_older_job(tm
         older = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", archive=digest, workers=1))
         assert await leader.archives.receive(pieces()) == digest
         await older.cancel()
-        await leader.delete(older)
+        await leader.roster.delete(older)
         newer = await leader.submit(jobs_pb2.SubmitRequest(path="job.py", archive=digest, workers=1))
         await newer.cancel()
-        await leader.delete(newer)
+        await leader.roster.delete(newer)
         assert not await leader.archives.has(digest)
         await leader.stop()
 
@@ -296,6 +356,10 @@ class Aborted(Exception):
 
 class Call:
     """What a servicer is told of a call."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """See `grpc.aio.ServicerContext`."""
+        return ()
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         """See `grpc.aio.ServicerContext`."""
@@ -327,10 +391,9 @@ def test_a_push_whose_answer_was_lost_with_the_leader_is_known_when_the_job_has_
             await vault.append("rows", [Push(1, "p", 1, b"the end")], 1)
             await vault.close()
         await job._end(machine.State.FINISHED, None)
-        await leader.settle(job)
+        await leader.roster.settle(job)
         await leader.stop()
         leader = await led(tmp_path, "second")
-        await eventually(lambda: not leader._recalling)
         request = jobs_pb2.LastSequenceRequest(job=job.name, input="rows", producer="p")
         if ephemeral:
             with pytest.raises(Aborted, match="the job has ended: it is finished"):
@@ -376,14 +439,19 @@ def test_a_job_that_was_half_forgotten_is_forgotten_by_the_next_leader(
         await job.cancel()
         monkeypatch.setattr(DirectoryLog, "delete", _away)
         with pytest.raises(Unavailable):
-            await leader.delete(job)
+            await leader.roster.delete(job)
         await leader.stop()
-        monkeypatch.undo()
         leader = await led(tmp_path, "second")
-        await eventually(lambda: not leader._recalling)
+        assert not await listed(leader)
+        with pytest.raises(AskAgain, match="the job etl is being deleted"):
+            await leader.submit(named)
+        with pytest.raises(AskAgain, match="the job etl is being deleted"):
+            leader.job("etl")
+        monkeypatch.undo()
+        await eventually(lambda: not leader.roster.going)
         assert not leader.jobs
         assert (await leader.submit(named)).name == "etl"
         await leader.stop()
 
     run(test)
-    assert registered(tmp_path)["etl"].number == 2
+    assert registered(tmp_path)["etl"].number == 3

@@ -101,7 +101,8 @@ export function jobView(job, rates, graph, chosen, error) {
 
 /** What the job is; or in its place, so that nothing jumps, why it does not go on now. */
 function headline(job) {
-  const trouble = job.state === "recovering" ? `Starting again: ${job.recovery.last_fault}` : job.recovery.waiting;
+  const again = job.state === "recovering" && job.recovery.last_fault;
+  const trouble = job.recovery.waiting || (again ? `Starting again: ${again}` : "");
   if (trouble) return html`<p class="warn">${trouble}</p>`;
   const when = (at) => html`<time title=${clock(at)}>${ago(at, job.now_s)}</time>`;
   const then = job.ended_s !== null ? html` · ended ${when(job.ended_s)}` : job.draining ? " · draining: its inputs have been told to end" : nothing;
