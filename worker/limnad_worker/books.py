@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from limnad.cluster.registry import JobRecord
-from limnad.store import ABSENT, ChunkRef, Conflict, Store, StoreError, open_store
+from limnad.store import ABSENT, ChunkRef, Conflict, Store, StoreError, begin_erasing, erase, open_store
 from limnad_worker.registry import Registry
 
 T = TypeVar("T")
@@ -94,16 +94,12 @@ class Books:
         """
 
         def run(registry: Registry, store: Store) -> None:
+            space = store.job(record.space) if record.store == self.url and record.space else None
+            guard = begin_erasing(space) if space is not None else None
+            # When this is written, the job was this leader's to delete after it had begun: see `limnad.store.erasing`.
             registry.save(msgspec.structs.replace(record, gone=True))
-            if record.store == self.url and record.space:
-                space = store.job(record.space)
-                for key in space.ledger.keys(""):
-                    held = space.ledger.get(key)
-                    if held is not None:
-                        space.ledger.delete(key, held.version)
-                space.chunks.delete(space.chunks.refs())
-                for name in space.logs():
-                    space.log(name).delete()
+            if space is not None and guard is not None:
+                erase(space, guard)
             registry.forget(record.job)
 
         await self._call(run)
@@ -150,7 +146,8 @@ class Books:
     async def forget_archive(self, digest: str) -> None:
         """Deletes an archive that no job is made from any more, but for the chunks that another one names, too."""
 
-        def run(_: Registry, store: Store) -> None:
+        def run(registry: Registry, store: Store) -> None:
+            lead = registry.lead()
             named: dict[str, set[str]] = {}
             for key in store.ledger.keys(ARCHIVE):
                 held = store.ledger.get(key)
@@ -158,8 +155,8 @@ class Books:
             own = named.pop(f"{ARCHIVE}{digest}", set())
             held = store.ledger.get(f"{ARCHIVE}{digest}")
             if held is not None:
-                store.ledger.delete(f"{ARCHIVE}{digest}", held.version)
-            store.chunks.delete(map(ChunkRef.parse, own.difference(*named.values())))
+                store.ledger.delete(f"{ARCHIVE}{digest}", held.version, guard=lead)
+            store.chunks.delete(map(ChunkRef.parse, own.difference(*named.values())), guard=lead)
 
         await self._call(run)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from limnad.cluster.registry import Deposed, JobRecord, LeaderRecord
-from limnad.store import ABSENT, Conflict, Record, Space, Version
+from limnad.store import ABSENT, Conflict, Guard, Record, Space, Version
 
 LEADER = "leader"
 """The leader's record."""
@@ -59,9 +59,19 @@ class Registry:
         Raises:
             Deposed: It is not.
         """
-        record = _leader(self._ledger.get(LEADER))
-        if (record.term, record.uid) != (self.term, self._uid):
+        self.lead()
+
+    def lead(self) -> Guard:
+        """What is deleted in this one's name is deleted only while this is the leader.
+
+        Raises:
+            Deposed: It is not.
+        """
+        held = self._ledger.get(LEADER)
+        record = _leader(held)
+        if held is None or (record.term, record.uid) != (self.term, self._uid):
             raise Deposed(DEPOSED)
+        return Guard(LEADER, held.version)
 
     def give_number(self) -> int:
         """A number for a new job.

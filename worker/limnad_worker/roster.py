@@ -165,7 +165,11 @@ class Roster:
     async def _forget(self, entry: Entry) -> None:
         request = entry.job.request
         if self._books is not None and entry.saved is not None:
-            await self._books.forget(entry.saved)
+            try:
+                await self._books.forget(entry.saved)
+            except Deposed as error:
+                self._deposed.set()
+                raise Unavailable(f"{error}: ask it") from None
         self.entries.pop(entry.job.name, None)
         self._requests.pop(request.request_id, None)
         if request.archive and request.archive not in self.archives_in_use:

@@ -24,6 +24,7 @@ from limnad.store import (
     Checkpoints,
     ChunkRef,
     Conflict,
+    Guard,
     Identity,
     Log,
     LogState,
@@ -76,6 +77,7 @@ class Vault:
         self._store: Store | None = None
         self._logs: dict[str, tuple[Log, ThreadPoolExecutor]] = {}
         self._seen: Witness | None = None
+        self._minted: Guard | None = None
 
     async def open(self) -> None:
         """Opens the store, unless that was done. So does any other call; this one does nothing else.
@@ -148,7 +150,8 @@ class Vault:
         # One that was minted and did not take over any more, because its leader died, is never used again.
         generation = max([*minted, Checkpoints(self._job).state().generation]) + 1
         # The number alone would not do: two leaders may come to the same one.
-        self._job.ledger.put(f"{MINTED}{generation}", secrets.token_bytes(16), ABSENT)
+        key = f"{MINTED}{generation}"
+        self._minted = Guard(key, self._job.ledger.put(key, secrets.token_bytes(16), ABSENT))
         self._checkpoints = Checkpoints(self._job, generation)
         state = self._checkpoints.take_over()
         for older in minted:
@@ -190,7 +193,9 @@ class Vault:
 
     async def retain(self, pinned: Collection[int]) -> tuple[int, ...]:
         """Deletes what only older checkpoints needed that are not pinned; those that are left."""
-        return await self._call(lambda: retain(self._checkpoints, keep=self.keep, pinned=pinned).kept)
+        return await self._call(
+            lambda: retain(self._checkpoints, keep=self.keep, pinned=pinned, guard=self._minted).kept
+        )
 
     async def abandon(self, number: int) -> None:
         """Gives up a checkpoint that is being written."""

@@ -18,7 +18,7 @@ from limnad.cli.terminal import console
 from limnad.cli.view import bytes_text
 from limnad.cluster.records import Blob, CheckpointRecord
 from limnad.errors import JobError
-from limnad.store import Checkpoints, Space, Store, open_store
+from limnad.store import Checkpoints, Space, Store, begin_erasing, erase, open_store
 from limnad.store.opening import parse
 
 app = typer.Typer(help="List, inspect and delete the checkpoints in a store.", no_args_is_help=True)
@@ -71,13 +71,7 @@ def delete(
         if not yes:
             typer.confirm(f"Delete all checkpoints of {job!r} in {opened.describe()}?", abort=True)
         space = opened.job(job)
-        for name in space.logs():
-            space.log(name).delete()
-        for key in space.ledger.keys(""):
-            record = space.ledger.get(key)
-            if record is not None:
-                space.ledger.delete(key, record.version)
-        count = space.chunks.delete(space.chunks.refs())
+        count = erase(space, begin_erasing(space))
         print(f"deleted the checkpoints of {job!r}, {count} chunks", file=sys.stderr)
 
 

@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,7 @@ from limnad.store.compression import Compression, Compressor, unpack
 from limnad.store.directory_log import DirectoryLog
 from limnad.store.errors import ChunkMissing, Conflict, StoreError
 from limnad.store.files import Lock, Scratch, make_folder, read, sync_folder, translated
-from limnad.store.interface import ABSENT, Bytes, ChunkRef, Durability, Record, Version, check_name, unescape
+from limnad.store.interface import ABSENT, Bytes, ChunkRef, Durability, Guard, Record, Version, check_name, unescape
 from limnad.store.windows import windows
 
 _VERSION_BYTES: Final = 16
@@ -102,12 +103,13 @@ class DirectorySpace:
         self.where = where
         lock = Lock(folder / "lock")
         self.ledger = DirectoryLedger(folder / "ledger", where, scratch, lock)
-        self.chunks = DirectoryChunks(folder / "chunks", where, scratch, lock, compressor)
+        self.chunks = DirectoryChunks(folder / "chunks", where, scratch, lock, compressor, self.ledger)
         self._logs, self._scratch = folder / "logs", scratch
 
     def log(self, name: str) -> DirectoryLog:
         """See `limnad.store.Space`."""
-        return DirectoryLog(self._logs / check_name("log's name", name), f"{self.where}, log {name}", self._scratch)
+        folder = self._logs / check_name("log's name", name)
+        return DirectoryLog(folder, f"{self.where}, log {name}", self._scratch, self.ledger.held)
 
     def logs(self) -> list[str]:
         """See `limnad.store.Space`."""
@@ -148,12 +150,12 @@ class DirectoryLedger:
                 sync_folder(self._folder)
         return own
 
-    def delete(self, key: str, expected: Version) -> None:
+    def delete(self, key: str, expected: Version, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Ledger`."""
         path = self._path(key)
         if not self._folder.is_dir():
             return
-        with translated(self._where), self._lock.held():
+        with translated(self._where), self.held(guard):
             held = self.get(key)
             if held is None:
                 return
@@ -168,6 +170,18 @@ class DirectoryLedger:
             names = map(unescape, _names(self._folder))
         return sorted(name for name in names if name.startswith(prefix))
 
+    @contextmanager
+    def held(self, guard: Guard | None) -> Iterator[None]:
+        """Neither records nor marks change within, nor had the guard's.
+
+        Raises:
+            Conflict: It had.
+        """
+        with self._lock.held():
+            if guard is not None:
+                self._compare(guard.key, guard.version)
+            yield
+
     def _compare(self, key: str, expected: Version) -> None:
         held = self.get(key)
         if (held.version if held else ABSENT) != expected:
@@ -180,11 +194,20 @@ class DirectoryLedger:
 class DirectoryChunks:
     """See `limnad.store.Chunks`."""
 
-    def __init__(self, folder: Path, where: str, scratch: Scratch, lock: Lock, compressor: Compressor) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        where: str,
+        scratch: Scratch,
+        lock: Lock,
+        compressor: Compressor,
+        ledger: DirectoryLedger,
+    ) -> None:
         self._folder = folder
         self._where = where
         self._scratch = scratch
         self._lock = lock
+        self._ledger = ledger
         self._compressor = compressor
 
     def put(self, data: Bytes, *, mark: int) -> ChunkRef:
@@ -270,14 +293,14 @@ class DirectoryChunks:
         with translated(self._where):
             return {ref for ref in refs if self._path(ref).exists()}
 
-    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None) -> int:
+    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None, guard: Guard | None = None) -> int:
         """See `limnad.store.Chunks`."""
         if not self._folder.is_dir():
             return 0
         with translated(self._where):
             count = 0
             for window in windows(refs):
-                with self._lock.held():
+                with self._ledger.held(guard):
                     count += sum(map(partial(self._delete, below=below), window))
             sync_folder(self._folder)
         return count

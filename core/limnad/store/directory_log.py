@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Final
 
 from limnad.store.errors import StoreError
 from limnad.store.files import Lock, Scratch, make_folder, sync_folder, translated
-from limnad.store.interface import Bytes
+from limnad.store.interface import Bytes, Guard
 from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
 from limnad.store.segments import Record, Torn, pack, pack_group, read_records, write_at
 
@@ -75,13 +75,22 @@ class DirectoryLog:
         folder: The log's own.
         where: For people.
         scratch: For files that are being written.
+        guarded: Holds a guard: see `DirectoryLedger.held`.
         segment_bytes: See `SEGMENT_BYTES`.
     """
 
-    def __init__(self, folder: Path, where: str, scratch: Scratch, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        where: str,
+        scratch: Scratch,
+        guarded: Callable[[Guard | None], AbstractContextManager[None]],
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
         self._folder = folder
         self._where = where
         self._scratch = scratch
+        self._guarded = guarded
         self._segment_bytes = segment_bytes
         self._lock = Lock(folder / "lock")
         self._now: _Known | None = None
@@ -183,11 +192,11 @@ class DirectoryLog:
                 (self._folder / name).unlink()
             sync_folder(self._folder)
 
-    def delete(self) -> None:
+    def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log`."""
         if not self._folder.is_dir():
             return
-        with translated(self._where), self._lock.held():
+        with translated(self._where), self._guarded(guard), self._lock.held():
             for name in self._names():
                 (self._folder / name).unlink()
             sync_folder(self._folder)

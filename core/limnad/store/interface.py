@@ -52,6 +52,22 @@ class Record:
     version: Version
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A record in whose name something is deleted: only if that is as it was, compared in the same atomic step.
+
+    Whoever deletes may be stopped for hours and then go on: by then, what it wants to delete may be that of somebody
+    else who has the same name. Whoever takes over from it changes the record first.
+
+    Attributes:
+        key: Of the record, in the ledger of the same space.
+        version: As it was.
+    """
+
+    key: str
+    version: Version
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ChunkRef:
     """The name of a chunk, made from nothing but its content.
@@ -134,11 +150,11 @@ class Ledger(Protocol):
             Unavailable: The outcome is unknown: read before believing either.
         """
 
-    def delete(self, key: str, expected: Version) -> None:
+    def delete(self, key: str, expected: Version, *, guard: Guard | None = None) -> None:
         """Law: after it, the record of version ``expected`` is not there. It need not have been.
 
         Raises:
-            Conflict: The record has another version, and stays.
+            Conflict: The record has another version, or the guard's has, and stays.
         """
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -186,8 +202,12 @@ class Chunks(Protocol):
     def has(self, refs: Iterable[ChunkRef]) -> AbstractSet[ChunkRef]:
         """Those that are there; a moment later they may be gone, unless they are marked or leased."""
 
-    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None) -> int:
-        """Deletes those whose mark is lower than ``below``, by default all; returns how many there were."""
+    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None, guard: Guard | None = None) -> int:
+        """Deletes those whose mark is lower than ``below``, by default all; returns how many there were.
+
+        Raises:
+            Conflict: The guard's record has another version: from then on nothing more is deleted.
+        """
 
     def refs(self) -> AbstractSet[ChunkRef]:
         """All that are there, and perhaps some that a put which failed had announced."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from limnad.store.errors import Conflict, Gap, LostState
-from limnad.store.interface import MAX_CHUNK_BYTES, Bytes
+from limnad.store.interface import MAX_CHUNK_BYTES, Bytes, Guard
 
 MAX_ENTRY_BYTES: Final = MAX_CHUNK_BYTES
 MAX_PRODUCER_BYTES: Final = 240
@@ -130,8 +130,12 @@ class Log(Protocol):
     def last_sequence(self, producer: str) -> int:
         """The newest number that a producer has used; 0: none."""
 
-    def delete(self) -> None:
-        """Deletes all of it, and forgets numbers and generation."""
+    def delete(self, *, guard: Guard | None = None) -> None:
+        """Deletes all of it, and forgets numbers and generation.
+
+        Raises:
+            Conflict: The guard's record has another version, and nothing is deleted.
+        """
 
 
 def check_entry(producer: str, sequence: int, data: Bytes) -> bytes:

@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from limnad.store.errors import Unavailable
-from limnad.store.interface import Bytes
+from limnad.store.errors import Conflict, Unavailable
+from limnad.store.interface import Bytes, Guard
 from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
+from limnad.store.redis_guard import GUARD, REFUSED, guard_arguments
 from limnad.store.redis_link import Command, Link, judge, look_at_persistence
 from limnad.store.windows import WINDOW_BYTES
 
@@ -66,6 +67,14 @@ redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'end', following)
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. ' ' .. string.format('%.0f', offset))
 redis.call('SADD', KEYS[3], ARGV[2])
 return {0, offset}
+"""
+
+
+# KEYS: the ledger, what makes the log, the logs' names. ARGV: the guard, see `redis_guard`; the log's name.
+_DELETE: Final = f"""
+{GUARD}
+redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
+return redis.call('SREM', KEYS[5], ARGV[3])
 """
 
 
@@ -120,6 +129,7 @@ class RedisLog:
         self._waiting = waiting
         self._name = name
         self._where = where
+        self._ledger = f"{root}:ledger"
         self._names = f"{root}:logs"
         self._hash = f"{root}:log:{name}"
         self._last = f"{self._hash}:last"
@@ -215,11 +225,12 @@ class RedisLog:
         if below > 0:
             self._link.call("XTRIM", self._stream, "MINID", f"{below + 1}-0")
 
-    def delete(self) -> None:
+    def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log`."""
-        self._link.calls(
-            [("UNLINK", self._stream, self._last, self._hash), ("SREM", self._names, self._name)],
-        )
+        keys = (self._ledger, self._stream, self._last, self._hash, self._names)
+        deleted = self._link.call("EVAL", _DELETE, len(keys), *keys, *guard_arguments(guard), self._name)
+        if guard is not None and deleted == REFUSED:
+            raise Conflict.at(guard.key, self._where)
 
     def _durably(self, commands: Sequence[Command], what: str) -> list[Any]:
         answers = self._write([*commands, *self._waiting.commands()])

@@ -23,7 +23,8 @@ from typing import Any, Final
 from limnad.histogram import Histogram
 from limnad.store.compression import Compression, Compressor, unpack
 from limnad.store.errors import ChunkMissing, Conflict, Unavailable, Unsafe
-from limnad.store.interface import Bytes, ChunkRef, Durability, Record, Version, check_name, unescape
+from limnad.store.interface import Bytes, ChunkRef, Durability, Guard, Record, Version, check_name, unescape
+from limnad.store.redis_guard import GUARD, REFUSED, guard_arguments
 from limnad.store.redis_link import Command, Link, Timing, judge, look_at_persistence
 from limnad.store.redis_log import SYNC_SHARE, RedisLog, Waiting
 from limnad.store.windows import windows
@@ -39,11 +40,13 @@ if version ~= ARGV[2] and version ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ARGV[4])
 return 1
 """
-_DELETE: Final = """
-local held = redis.call('HGET', KEYS[1], ARGV[1])
+# KEYS: the ledger. ARGV: the guard's key and version, both empty without one; the record's.
+_DELETE: Final = f"""
+{GUARD}
+local held = redis.call('HGET', KEYS[1], ARGV[3])
 if not held then return 1 end
-if string.sub(held, 1, 16) ~= ARGV[2] then return 0 end
-return redis.call('HDEL', KEYS[1], ARGV[1])
+if string.sub(held, 1, 16) ~= ARGV[4] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[3])
 """
 # KEYS: the marks, then the chunks. ARGV: the mark; whether also those are marked that are not there; the chunks.
 _MARK: Final = """
@@ -54,14 +57,15 @@ for i = 2, #KEYS do
 end
 return there
 """
-# KEYS: likewise. ARGV: below which mark, or nothing; the chunks.
-_SWEEP: Final = """
+# KEYS: the ledger, the marks, then the chunks. ARGV: the guard, likewise; below which mark, or nothing; the chunks.
+_SWEEP: Final = f"""
+{GUARD}
 local count = 0
-for i = 2, #KEYS do
-  local mark = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if ARGV[1] == '' or not mark or tonumber(mark) < tonumber(ARGV[1]) then
+for i = 3, #KEYS do
+  local mark = redis.call('ZSCORE', KEYS[2], ARGV[i + 1])
+  if ARGV[3] == '' or not mark or tonumber(mark) < tonumber(ARGV[3]) then
     count = count + redis.call('UNLINK', KEYS[i])
-    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('ZREM', KEYS[2], ARGV[i + 1])
   end
 end
 return count
@@ -225,11 +229,12 @@ class RedisLedger:
             raise Unsafe(f"{self._where} cannot promise to keep what it acknowledges: {durability.reason}")
         return [("WAITAOF", 1, 0, int(self._link.timing.timeout_s * 1000 * SYNC_SHARE))] if facts.waits else []
 
-    def delete(self, key: str, expected: Version) -> None:
+    def delete(self, key: str, expected: Version, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Ledger`."""
         check_name("key", key)
-        if not self._link.call("EVAL", _DELETE, 1, self._hash, key, expected):
-            raise Conflict.at(key, self._where)
+        done = self._link.call("EVAL", _DELETE, 1, self._hash, *guard_arguments(guard), key, expected)
+        if done != 1:
+            raise Conflict.at(guard.key if guard is not None and done == REFUSED else key, self._where)
 
     def keys(self, prefix: str = "") -> list[str]:
         """See `limnad.store.Ledger`."""
@@ -243,6 +248,7 @@ class RedisChunks:
     def __init__(self, link: Link, writer: _Writer, root: str, where: str, compressor: Compressor) -> None:
         self._link = link
         self._writer = writer
+        self._ledger = f"{root}:ledger"
         self._marks = f"{root}:marks"
         self._root = f"{root}:c:"
         self._where = where
@@ -304,14 +310,17 @@ class RedisChunks:
             there |= {ref for ref, is_there in zip(window, answers, strict=True) if is_there}
         return there
 
-    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None) -> int:
+    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None, guard: Guard | None = None) -> int:
         """See `limnad.store.Chunks`."""
         count = 0
         for window in windows(refs):
             names = [str(ref) for ref in window]
-            keys = (self._marks, *(self._root + name for name in names))
+            keys = (self._ledger, self._marks, *(self._root + name for name in names))
             bound = "" if below is None else below
-            count += self._link.call("EVAL", _SWEEP, len(keys), *keys, bound, *names)
+            deleted = self._link.call("EVAL", _SWEEP, len(keys), *keys, *guard_arguments(guard), bound, *names)
+            if guard is not None and deleted == REFUSED:
+                raise Conflict.at(guard.key, self._where)
+            count += deleted
         return count
 
     def refs(self) -> AbstractSet[ChunkRef]:

@@ -24,6 +24,8 @@ Why nothing is deleted that anybody needs:
 - *Who was declared dead* (a new generation) and goes on writing, cannot commit any more.
 - *A deletion that arrives late*, because its sender gave up waiting, compares marks like any other: what has been put
   or touched since then has a mark that is not below its bound.
+- *A sweep that is stopped until the job was deleted and its name is another one's*, whose marks begin anew, deletes in
+  the name of a record (a `Guard`) that went with the job.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from dataclasses import dataclass, replace
 
 from limnad.store.checkpoints import MANIFEST, Checkpoints, State
 from limnad.store.errors import Conflict, LostState
-from limnad.store.interface import ChunkRef
+from limnad.store.interface import ChunkRef, Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,21 @@ class Swept:
     chunks: int
 
 
-def retain(checkpoints: Checkpoints, *, keep: int, pinned: Collection[int] = ()) -> Swept:
+def retain(checkpoints: Checkpoints, *, keep: int, pinned: Collection[int] = (), guard: Guard | None = None) -> Swept:
     """Keeps the newest checkpoints and the pinned ones, and deletes what only the others needed.
 
     Args:
         checkpoints: Of a job.
         keep: How many of the newest; at least one.
         pinned: Others, by number.
+        guard: In whose name; None: nobody else can have the job's name meanwhile.
 
     Raises:
         ValueError: Nothing would be kept.
         Conflict: Another generation has taken over.
         StoreError: A manifest cannot be read; then no chunk was deleted.
     """
-    sweep = Sweep(checkpoints, keep, pinned)
+    sweep = Sweep(checkpoints, keep, pinned, guard)
     manifests = sweep.delete_manifests()
     alive = sweep.alive()
     return Swept(sweep.state.complete, manifests, sweep.delete_chunks(alive))
@@ -77,12 +80,16 @@ class Sweep:
         checkpoints: Of a job.
         keep: How many of the newest.
         pinned: Others, by number.
+        guard: In whose name.
     """
 
-    def __init__(self, checkpoints: Checkpoints, keep: int, pinned: Collection[int] = ()) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, keep: int, pinned: Collection[int] = (), guard: Guard | None = None
+    ) -> None:
         if keep < 1:
             raise ValueError(f"keep is at least 1, not {keep}: without a checkpoint a job begins from nothing")
         self._checkpoints = checkpoints
+        self._guard = guard
 
         def dropped(state: State) -> State:
             stay = {*state.complete[-keep:], *pinned, *state.leases.values()}
@@ -102,7 +109,7 @@ class Sweep:
             record = ledger.get(key)
             if record is not None:
                 try:
-                    ledger.delete(key, record.version)
+                    ledger.delete(key, record.version, guard=self._guard)
                 except Conflict:
                     continue
                 count += 1
@@ -127,4 +134,4 @@ class Sweep:
         """Those that are not alive, and that nobody has wanted since; how many."""
         chunks = self._checkpoints.space.chunks
         dead = sorted(chunks.refs() - set(alive))
-        return chunks.delete(dead, below=self.state.lowest_mark)
+        return chunks.delete(dead, below=self.state.lowest_mark, guard=self._guard)

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import count
 
-from limnad.store import ABSENT, ChunkMissing, ChunkRef, Conflict, Record, Version
+from limnad.store import ABSENT, ChunkMissing, ChunkRef, Conflict, Guard, Record, Version
 from limnad.store.interface import Bytes, check_name
 from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
 
@@ -35,8 +35,9 @@ class MemoryLedger:
         self._records[key] = Record(bytes(value), version)
         return version
 
-    def delete(self, key: str, expected: Version) -> None:
+    def delete(self, key: str, expected: Version, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Ledger.delete`."""
+        self.check(guard)
         if self.get(key) is not None:
             self._check(key, expected)
             del self._records[key]
@@ -44,6 +45,15 @@ class MemoryLedger:
     def keys(self, prefix: str = "") -> list[str]:
         """See `limnad.store.Ledger.keys`."""
         return sorted(key for key in self._records if key.startswith(prefix))
+
+    def check(self, guard: Guard | None) -> None:
+        """See `Guard`.
+
+        Raises:
+            Conflict: Its record has another version.
+        """
+        if guard is not None:
+            self._check(guard.key, guard.version)
 
     def _check(self, key: str, expected: Version) -> None:
         record = self.get(key)
@@ -55,6 +65,7 @@ class MemoryLedger:
 class MemoryChunks:
     """See `limnad.store.Chunks`."""
 
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
     _held: dict[ChunkRef, tuple[bytes, int]] = field(default_factory=dict)
 
     def put(self, data: Bytes, *, mark: int) -> ChunkRef:
@@ -96,8 +107,9 @@ class MemoryChunks:
         """See `limnad.store.Chunks.has`."""
         return {ref for ref in refs if ref in self._held}
 
-    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None) -> int:
+    def delete(self, refs: Iterable[ChunkRef], *, below: int | None = None, guard: Guard | None = None) -> int:
         """See `limnad.store.Chunks.delete`."""
+        self.ledger.check(guard)
         gone = {ref for ref in self.has(refs) if below is None or self._held[ref][1] < below}
         for ref in gone:
             del self._held[ref]
@@ -112,6 +124,7 @@ class MemoryChunks:
 class MemoryLog:
     """See `limnad.store.Log`."""
 
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
     _entries: list[Entry] = field(default_factory=list)
     _last: dict[str, Last] = field(default_factory=dict)
     _end: int = 0
@@ -171,8 +184,9 @@ class MemoryLog:
         """See `limnad.store.Log.last_sequence`."""
         return self._last[producer].sequence if producer in self._last else 0
 
-    def delete(self) -> None:
+    def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log.delete`."""
+        self.ledger.check(guard)
         self._entries, self._last, self._end, self._generation = [], {}, 0, 0
 
     def _check(self, generation: int) -> None:
@@ -186,12 +200,15 @@ class MemorySpace:
 
     where: str = "memory"
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
-    chunks: MemoryChunks = field(default_factory=MemoryChunks)
+    chunks: MemoryChunks = field(init=False)
     _logs: dict[str, MemoryLog] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.chunks = MemoryChunks(self.ledger)
 
     def log(self, name: str) -> MemoryLog:
         """See `limnad.store.Space.log`."""
-        return self._logs.setdefault(name, MemoryLog())
+        return self._logs.setdefault(name, MemoryLog(self.ledger))
 
     def logs(self) -> list[str]:
         """See `limnad.store.Space.logs`."""

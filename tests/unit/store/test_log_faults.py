@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_damage_before_the_end_is_an_error_at_every_byte(tmp_path: Path) -> None
 
 def test_a_segment_that_is_not_the_newest_is_never_cut(tmp_path: Path) -> None:
     with closing(open_store(f"dir:{tmp_path}/store")) as store:
-        log = DirectoryLog(tmp_path / "store/jobs/j/logs/l", "here", store._scratch, 100)  # type: ignore[attr-defined]
+        log = DirectoryLog(tmp_path / "store/jobs/j/logs/l", "here", store._scratch, cast(Any, nullcontext), 100)  # type: ignore[attr-defined]
         for number in (1, 2, 3):
             log.append("a", number, b"x" * 100, generation=1)
         first, *others = segments(tmp_path)
@@ -157,7 +157,7 @@ def test_a_disk_that_takes_half_an_entry_leaves_nothing(store: Store, tmp_path: 
 
 
 def test_old_segments_go_and_new_ones_begin(store: Store, tmp_path: Path) -> None:
-    log = DirectoryLog(tmp_path / "store/jobs/j/logs/l", "here", store._scratch, 1000)  # type: ignore[attr-defined]
+    log = DirectoryLog(tmp_path / "store/jobs/j/logs/l", "here", store._scratch, cast(Any, nullcontext), 1000)  # type: ignore[attr-defined]
     for number in range(1, 31):
         log.append("a", number, b"x" * 400, generation=1)
     assert len(segments(tmp_path)) == 10

@@ -322,7 +322,7 @@ def test_outputs_that_cannot_be_read_now_are_no_empty_ones(tmp_path: Path, monke
     run(test)
 
 
-def _away(*_: Any) -> Any:
+def _away(*_: Any, **__: Any) -> Any:
     raise Unavailable("the store is away")
 
 
