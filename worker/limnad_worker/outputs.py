@@ -268,9 +268,7 @@ class Outputs:
             )
             self._records[record.name, record.epoch] = record
             kept[record.name] = max(record.epoch + 1, kept.get(record.name, 0))
-        self.commit(
-            kept
-        )  # No more than that: a job that has ended and is restored may have others, which are not sure.
+        self.commit(kept)  # And no more: a job that has ended and is restored may have others, which are not sure.
 
 
 def make_room(ended: Sequence[Outputs], room: int = ENDED_BYTES) -> None:
