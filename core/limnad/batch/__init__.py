@@ -24,7 +24,7 @@ from limnad.batch.partition import (
     worker_of,
     workers_of,
 )
-from limnad.batch.sizes import Batch, concat, rows, size_bytes
+from limnad.batch.sizes import Batch, concat, rows, size_bytes, stack
 from limnad.batch.sorted_rows import SortedRows
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "size_bytes",
     "split_frame",
     "split_records",
+    "stack",
     "worker_of",
     "workers_of",
 ]

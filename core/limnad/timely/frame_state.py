@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from limnad.batch import KEY_GROUPS, SortedRows, groups_of, key_group
+from limnad.batch import KEY_GROUPS, SortedRows, groups_of, key_group, stack
 from limnad.timely.state import Capture, Piece, Share, State, StateError
 
 ROWS_PER_BLOCK = 1 << 16
@@ -157,7 +157,7 @@ class FrameState(State):
         for groups in self._touched(asked):
             if (block := self._blocks.get(groups)) is not None:
                 found.append(block.rows.of_keys(asked.groups(*groups)).frame)
-        return pl.concat([frame for frame in found if len(frame)] or [self._nothing.frame])
+        return stack([frame for frame in found if len(frame)] or [self._nothing.frame])
 
     def put(self, rows: pl.DataFrame) -> None:
         """From now on the keys of these rows have these rows only.
@@ -184,7 +184,7 @@ class FrameState(State):
         """All rows, in no particular order."""
         run = reduce(self._joined, self._layers(), _Run(0, self._nothing.keys(), self._nothing))
         below = [block.rows.without(run.hidden.groups(*block.groups)) for block in self._blocks.values()]
-        return pl.concat([run.rows.frame, *(rows.frame for rows in below)])
+        return stack([run.rows.frame, *(rows.frame for rows in below)])
 
     def _keys(self, keys: pl.DataFrame) -> SortedRows:
         for column in self.key:

@@ -13,7 +13,7 @@ from math import gcd
 import polars as pl
 
 from limnad import FrameState
-from limnad.batch import hash_frame, key_group
+from limnad.batch import hash_frame, key_group, stack
 from limnad.stream.operators.per_time import PerTime
 from limnad.windows.agenda import DUE, Agenda
 from limnad.windows.aggregation import Aggregation
@@ -118,7 +118,7 @@ class Panes(PerTime):
 
     def _add(self, rows: pl.DataFrame, before: int) -> None:
         if self._aggregation.splits:
-            self._panes.put(self._folded(pl.concat([self._panes.get(rows), rows])))
+            self._panes.put(self._folded(stack([self._panes.get(rows), rows])))
         else:
             self._panes.add(rows)
         self._register(rows, before)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from limnad import FrameState
+from limnad.batch import stack
 from limnad.stream.operators.per_time import PerTime
 from limnad.windows.agenda import DUE, Agenda
 from limnad.windows.aggregation import Aggregation
@@ -82,7 +83,7 @@ class OpenSessions:
         """Merges the parts of an epoch with what is open; sessions that were over before it are left out."""
         if not len(parts):
             return
-        sessions = self.numbered(self.merged(pl.concat([self.state.get(parts), parts])))
+        sessions = self.numbered(self.merged(stack([self.state.get(parts), parts])))
         sessions = sessions.filter(pl.col(DUE) > before)
         if len(sessions):
             self.state.put(sessions.select(self._columns))
