@@ -12,6 +12,9 @@ from limnad.stream.operators import running
 from limnad.testing import build, run
 from tests.unit.stream.test_frames import EPOCHS, SCHEMA, rows
 
+AGAIN = [*EPOCHS, EPOCHS[0], EPOCHS[2], EPOCHS[0]]
+"""Epochs in which the groups come again."""
+
 AGGREGATIONS: dict[str, list[pl.Expr]] = {
     "len": [pl.len()],
     "sums": [pl.col("n").sum(), pl.col("x").sum().alias("total")],
@@ -33,10 +36,10 @@ def test_totals_are_those_of_all_rows_so_far(
     def job(flow: Flow) -> None:
         flow.input("rows", SCHEMA).group_by("k", (pl.col("n") > 5).alias("large")).running(*exprs).output("out")
 
-    found = run(job, {"rows": EPOCHS}, workers=workers, seed=3).outputs["out"]
+    found = run(job, {"rows": AGAIN}, workers=workers, seed=3).outputs["out"]
     keys = ["k", "large"]
-    for epoch, frame in enumerate(EPOCHS):
-        so_far = pl.concat(EPOCHS[: epoch + 1]).with_columns(large=pl.col("n") > 5)
+    for epoch, frame in enumerate(AGAIN):
+        so_far = pl.concat(AGAIN[: epoch + 1]).with_columns(large=pl.col("n") > 5)
         groups = frame.with_columns(large=pl.col("n") > 5).select(keys)
         totals = so_far.group_by(keys).agg(*exprs).join(groups, on=keys, how="semi", nulls_equal=True)
         assert rows(found[epoch]) == rows(totals)
