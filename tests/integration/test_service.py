@@ -258,9 +258,10 @@ def test_the_commands_for_jobs(tmp_path: Path) -> None:
     with Agents(1, "--store", store, "--slots", "2", folder=tmp_path).start(0) as agents:
         agents.gathered()
 
-        def run(*arguments: str, feed: str | None = None) -> str:
+        def run(*arguments: str, feed: str | None = None, says: str = "") -> str:
             done = limnad(*arguments, address=agents.addresses[0], feed=feed)
             assert done.returncode == 0, done.stderr
+            assert says in done.stderr
             return done.stdout
 
         assert run("submit", fed, "--name", "counts", "--request-id", "r") == "counts\n"
@@ -273,14 +274,17 @@ def test_the_commands_for_jobs(tmp_path: Path) -> None:
         (listed,) = map(json.loads, run("jobs", "-o", "json").splitlines())
         assert (listed["job"], listed["width"], listed["state"]) == ("counts", 1, "running")
         run("restore", "counts")
-        run("drain", "counts", "--wait")
+        run("drain", "counts", "--wait", says="counts has finished")
         epochs = [json.loads(line) for line in run("subscribe", "counts", "counts", "-o", "json").splitlines()]
         assert sorted(epochs[0]["rows"]) == [["a", 2], ["b", 1]]
         assert "got a" in run("logs", "counts")
         assert "finished" in run("describe", "counts")
-        run("cancel", "counts")
+        for command in ("drain", "cancel"):
+            run(command, "counts", says="nothing was to be done: counts has ended, it is finished")
+        run("submit", fed, "--name", "another")
+        run("cancel", "another", says="another was cancelled")
         for wrong, complaint in [
-            (["describe", "nothing"], "there is no job 'nothing'; the newest are: counts"),
+            (["describe", "nothing"], "there is no job 'nothing'; the newest are: another, counts"),
             (["subscribe", "counts", "nothing"], "has no output 'nothing'; it has: counts"),
             (["submit", "nothing.py"], "there is no job file 'nothing.py'"),
             (["push", "counts", "words", "nowhere"], "there is no file 'nowhere' to push"),

@@ -58,7 +58,7 @@ def submit(
         str | None, typer.Option(metavar="FOLDER", help="Send all of this folder along, for the job to import.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The job's name.", show_default="the file's, and a number")] = None,
-    checkpoint: options.Checkpoint = None,
+    checkpoint: options.CheckpointOfJob = None,
     checkpoint_epochs: options.CheckpointEpochs = None,
     keep: options.Keep = None,
     delivery: options.Delivery = "eager",
@@ -167,8 +167,10 @@ def logs(
 def cancel(job: JobName, reach: Reach) -> None:
     """End a job at once."""
     with _client(reach) as client:
-        client.job(job).cancel()
-    _say(f"{job} was cancelled")
+        found = client.job(job)
+        found.cancel()
+        state = found.status().state
+    _say(f"{job} was cancelled" if state == "cancelled" else _over(job, state))
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -177,10 +179,18 @@ def drain(job: JobName, reach: Reach, wait: Wait = False) -> None:
     """Have a job finish: its inputs end where they stand, and there is a last checkpoint."""
     with _client(reach) as client:
         found = client.job(job)
+        before = found.status()
         found.drain()
         if wait:
             _wait(found)
-    _say(f"{job} has finished" if wait else f"{job} is about to finish: limnad describe {job}")
+    if before.ended:
+        _say(_over(job, before.state))
+    else:
+        _say(f"{job} has finished" if wait else f"{job} is about to finish: limnad describe {job}")
+
+
+def _over(job: str, state: str) -> str:
+    return f"nothing was to be done: {job} has ended, it is {state}"
 
 
 @app.command(rich_help_panel=_PANEL)

@@ -73,14 +73,25 @@ ProgressOfJob = Annotated[
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
+_OFTEN = "Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one."
 Checkpoint = Annotated[
     float | None,
     typer.Option(
         rich_help_panel=_PANEL,
         metavar="TIME",
         parser=seconds,
-        help="Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one.",
+        help=_OFTEN,
         show_default="10s with --store or --resume",
+    ),
+]
+CheckpointOfJob = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_PANEL,
+        metavar="TIME",
+        parser=seconds,
+        help=_OFTEN,
+        show_default="10s, unless --checkpoint-epochs is given",
     ),
 ]
 CheckpointEpochs = Annotated[
