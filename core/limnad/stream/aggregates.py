@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+Unary = Callable[[pl.Expr], pl.Expr]
 Binary = Callable[[pl.Expr, pl.Expr], pl.Expr]
 
 _ELEMENTWISE: tuple[Binary, ...] = (
@@ -28,6 +29,35 @@ _ELEMENTWISE: tuple[Binary, ...] = (
     lambda a, b: a & b,
     lambda a, b: a | b,
 )
+
+_OF_ONE: tuple[Unary, ...] = (
+    pl.Expr.is_null,
+    pl.Expr.is_not_null,
+    pl.Expr.is_nan,
+    pl.Expr.is_not_nan,
+    pl.Expr.not_,
+    pl.Expr.neg,
+    pl.Expr.abs,
+    pl.Expr.drop_nulls,
+    pl.Expr.drop_nans,
+)
+
+_ORDER_FREE: tuple[Unary, ...] = (
+    pl.Expr.len,
+    pl.Expr.count,
+    pl.Expr.sum,
+    pl.Expr.mean,
+    pl.Expr.min,
+    pl.Expr.max,
+    pl.Expr.any,
+    pl.Expr.all,
+    pl.Expr.n_unique,
+    pl.Expr.null_count,
+    pl.Expr.median,
+    pl.Expr.std,
+    pl.Expr.var,
+)
+"""Aggregations that give the same whatever order a group's rows are in."""
 
 
 @dataclass
@@ -75,7 +105,8 @@ def _add(made: Plan, column: str, bare: pl.Expr, name: str, dtype: pl.DataType) 
         _add_sum(made, column, pl.len().cast(pl.Int64), name, dtype)
         return True
     inputs = bare.meta.pop()
-    if len(inputs) != 1 or not _is_elementwise(inputs[0]):
+    # A literal's sum is the literal, once for a group and not once for a row of it: parts of that cannot be merged.
+    if len(inputs) != 1 or not inputs[0].meta.root_names() or not _is_row_by_row(inputs[0]):
         return False
     inner = inputs[0]
     if _same(bare, inner.sum()):
@@ -114,15 +145,39 @@ def _add_idempotent(made: Plan, column: str, bare: pl.Expr, inner: pl.Expr, name
     return False
 
 
-def _is_elementwise(expression: pl.Expr) -> bool:
-    """Whether each row's value depends on that row only, as far as we can tell."""
+def needs_order(aggregation: pl.Expr) -> bool:
+    """Whether an aggregation may depend on the order of a group's rows, as ``first`` does, or a bare column."""
+    bare = aggregation.meta.undo_aliases()
+    if bare.meta.is_literal() or _same(bare, pl.len()):
+        return False
+    inputs = bare.meta.pop()
+    if len(inputs) == 2:
+        return not _is_combined(bare, inputs) or any(map(needs_order, inputs))
+    if len(inputs) != 1 or not _is_row_by_row(inputs[0]):
+        return True
+    return not any(_same(bare, aggregate(inputs[0])) for aggregate in _ORDER_FREE)
+
+
+def _is_row_by_row(expression: pl.Expr) -> bool:
+    """Whether each row gives a value, or none, that depends on that row only, as far as we can tell."""
     if expression.meta.is_column() or expression.meta.is_literal():
         return True
     inputs = expression.meta.pop()
-    if len(inputs) != 2 or not all(_is_elementwise(each) for each in inputs):
+    if not all(map(_is_row_by_row, inputs)):
         return False
+    if len(inputs) == 1:
+        return any(_same(expression, change(inputs[0])) for change in _OF_ONE)
+    return len(inputs) == 2 and (_is_combined(expression, inputs) or _is_filtered(expression, inputs))
+
+
+def _is_combined(expression: pl.Expr, inputs: Sequence[pl.Expr]) -> bool:
     right, left = inputs
     return any(_same(expression, combined(left, right)) for combined in _ELEMENTWISE)
+
+
+def _is_filtered(expression: pl.Expr, inputs: Sequence[pl.Expr]) -> bool:
+    predicate, rows = inputs
+    return bool(rows.meta.root_names()) and _same(expression, rows.filter(predicate))
 
 
 def _same(left: pl.Expr, right: pl.Expr) -> bool:

@@ -12,7 +12,7 @@ import polars.selectors as cs
 
 from limnad.connectors.exactly_once import Delivery
 from limnad.connectors.options import SchemaLike
-from limnad.stream.aggregates import flat, plan
+from limnad.stream.aggregates import flat, needs_order, plan
 from limnad.stream.base import Stream, check_callable
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.running import Running
@@ -323,7 +323,8 @@ class GroupBy:
         """Like Polars' ``group_by(...).agg(...)``, for each time.
 
         Where Polars' expression is one of ``len, sum, count, mean, min, max, any, all`` of something row by row, each
-        worker aggregates its own rows before they are exchanged; other expressions exchange the rows.
+        worker aggregates its own rows before they are exchanged; other expressions exchange the rows. To those that
+        depend on the order of a group's rows, as ``first`` does, they come in the order of the whole row.
         """
         exprs = flat(aggregations, named)
         whole = self.stream._empty().group_by(*self.by).agg(*exprs).schema
@@ -345,7 +346,7 @@ class GroupBy:
         return self.stream._with_schema(exchanged._per_time("group_by", finished, combine=merged, fold=merged), whole)
 
     def _exchange_rows(self, exprs: list[pl.Expr], whole: pl.Schema) -> FrameStream:
-        by = self.by
+        by, sorts = self.by, any(map(needs_order, exprs))
         hidden = [f"__limnad_key_{number}" for number in range(len(by))]
         keyed = self.stream._step(
             "group_by key",
@@ -355,7 +356,9 @@ class GroupBy:
         )
 
         def finished(frame: pl.DataFrame) -> pl.DataFrame:
-            return frame.drop(hidden).group_by(*by).agg(exprs)
+            rows = frame.drop(hidden)
+            # Rows come in any order, and what is made of them must not tell.
+            return (rows.sort(rows.columns) if sorts else rows).group_by(*by).agg(exprs)
 
         return self.stream._with_schema(keyed.partition_by(*hidden)._per_time("group_by", finished), whole)
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from limnad import Flow, FrameStream, GraphError
+from limnad.stream.aggregates import needs_order
 from limnad.testing import build, run
 
 SCHEMA: dict[str, Any] = {"k": pl.String, "n": pl.Int64, "x": pl.Float64, "l": pl.List(pl.Int64)}
@@ -49,7 +50,8 @@ AGGREGATIONS: dict[str, list[pl.Expr]] = {
     "of an expression": [(pl.col("n") * pl.col("x")).sum().alias("dot"), (pl.col("n") > 2).any().alias("any")],
     "not to be split": [pl.col("n").median(), pl.col("x").n_unique().alias("different")],
     "split and not": [pl.len(), pl.col("n").sort().first().alias("first")],
-    "not row by row": [pl.col("n").head(1).sum().alias("first only")],
+    "of rows that are left": [pl.col("n").filter(pl.col("x") > 0).sum(), pl.col("x").is_null().sum().alias("nulls")],
+    "of a constant": [pl.lit(3).sum().alias("sum"), pl.lit(3).count().alias("count"), pl.lit(3).max().alias("max")],
     "several columns": [pl.col("n", "x").max()],
 }
 
@@ -85,7 +87,7 @@ def test_row_by_row(name: str, workers: int) -> None:
 
 
 @workers_
-@pytest.mark.parametrize("name", [name for name in AGGREGATIONS if name != "not row by row"])
+@pytest.mark.parametrize("name", AGGREGATIONS)
 @pytest.mark.parametrize(
     "by", [("k",), (pl.col("k").str.to_uppercase().alias("K"), pl.col("n").is_null().alias("none"))]
 )
@@ -96,14 +98,38 @@ def test_group_by(name: str, by: tuple[Any, ...], workers: int) -> None:
     check(operator, operator, workers)
 
 
-def test_an_aggregation_that_is_not_row_by_row_inside_is_not_split() -> None:
-    found = outputs(lambda s: s.group_by("k").agg(*AGGREGATIONS["not row by row"]), 3)
-    assert found[0].height == 4
+IN_ORDER = {
+    "first and last": [pl.col("n").first(), pl.col("x").last()],
+    "of the first": [pl.col("n").head(1).sum(), pl.len()],
+    "lists": [pl.col("n"), pl.col("x").implode().alias("xs")],
+    "several columns": [pl.col("n", "x").first()],
+    "combined": [pl.col("n").first() + pl.len()],
+}
 
+
+@workers_
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_aggregations_that_depend_on_order_have_that_of_the_whole_row(name: str, workers: int) -> None:
+    def operator(rows: Any) -> Any:
+        return rows.group_by("k").agg(*IN_ORDER[name])
+
+    check(operator, lambda frame: operator(frame.sort(frame.columns)), workers)
+
+
+def test_an_aggregation_that_is_not_row_by_row_inside_is_not_split() -> None:
     def job(flow: Flow) -> None:
-        flow.input("rows", SCHEMA).group_by("k").agg(*AGGREGATIONS["not row by row"]).output("out")
+        flow.input("rows", SCHEMA).group_by("k").agg(*IN_ORDER["of the first"]).output("out")
 
     assert "group_by locally" not in [stage.name for stage in build(job).graph.stages]
+
+
+ORDER_FREE = [pl.col("n").n_unique(), pl.col("n").median() + pl.len(), pl.col("x").is_null().sum(), pl.lit(1)]
+ORDERED = [pl.col("n"), pl.col("n").first() + 1, pl.col("n").filter(pl.col("x").first() > 0).sum(), pl.col("n").head(1)]
+
+
+def test_what_may_depend_on_order_is_seen() -> None:
+    assert not any(map(needs_order, ORDER_FREE))
+    assert all(map(needs_order, ORDERED))
 
 
 @workers_
