@@ -103,7 +103,7 @@ class RecordStream(Stream, Generic[T]):
         return self.key_by(key).group()
 
     def distinct(self) -> RecordStream[T]:
-        """The different records of each time; they must be hashable."""
+        """The different records of each time; they must be hashable. All NaNs are one."""
         local = self._like(self._transform("distinct locally", keyed.distinct)).partition_by(_itself)
         return self._like(local._per_time("distinct", keyed.distinct, keyed.distinct))
 
@@ -113,7 +113,10 @@ class RecordStream(Stream, Generic[T]):
         return self._records(local._per_time("count", keyed.total, keyed.total))
 
     def reduce(self, function: Callable[[T, T], T]) -> RecordStream[T]:
-        """One record for each time: all its records, reduced by an associative and commutative function."""
+        """One record for each time: all its records, reduced by an associative and commutative function.
+
+        It must change neither of its arguments, which a checkpoint may still be writing.
+        """
         check_callable("reduce", function)
 
         def reduced(records: list[T]) -> list[T]:
@@ -123,11 +126,11 @@ class RecordStream(Stream, Generic[T]):
         return self._like(local._per_time("reduce", reduced, reduced))
 
     def min(self, key: Callable[[T], Any] | None = None) -> RecordStream[T]:
-        """The least record of each time, by ``key`` or as it is; ties by the record where it has an order."""
+        """The least record of each time, by ``key`` or as it is; ties by the record. NaN is it only of NaNs."""
         return self.reduce(keyed.picker(key, greatest=False))
 
     def max(self, key: Callable[[T], Any] | None = None) -> RecordStream[T]:
-        """The greatest record of each time, by ``key`` or as it is; ties by the record where it has an order."""
+        """The greatest record of each time, by ``key`` or as it is; ties by the record. NaN is it only of NaNs."""
         return self.reduce(keyed.picker(key, greatest=True))
 
     def aggregate(self, zero: Callable[[], A], add: Callable[[A, T], A], merge: Callable[[A, A], A]) -> RecordStream[A]:
@@ -136,7 +139,8 @@ class RecordStream(Stream, Generic[T]):
         Args:
             zero: Makes an empty accumulator.
             add: Adds a record to one.
-            merge: Merges two; must be associative and commutative.
+            merge: Makes a new one of two; must be associative and commutative, and change neither, which a checkpoint
+                may still be writing.
         """
         pairs = self._keyed(self._transform("aggregate locally", lambda rs: [(None, keyed.fold(rs, zero, add))]))
         merged = pairs.to_worker(0)._reduced("aggregate", merge)
@@ -196,12 +200,12 @@ class KeyedStream(RecordStream[tuple[K, V]], Generic[K, V]):
         )
 
     def group(self) -> KeyedStream[K, list[V]]:
-        """The values of each key and time, in sorted order where they have one."""
+        """The values of each key and time, sorted; what does not compare, as None, in the order of its stable hash."""
         stage = self._by_key()._per_time("group_by", keyed.group)
         return self._keyed(stage)
 
     def reduce_by_key(self, function: Callable[[V, V], V]) -> KeyedStream[K, V]:
-        """For each key and time its values, reduced by an associative and commutative function."""
+        """For each key and time its values, reduced by an associative and commutative function. See `reduce`."""
         check_callable("reduce_by_key", function)
         local = self._like(self._transform("reduce locally", lambda pairs: keyed.reduce_by_key(pairs, function)))
         return local._by_key()._reduced("reduce_by_key", function)
@@ -253,8 +257,8 @@ class KeyedStream(RecordStream[tuple[K, V]], Generic[K, V]):
 
         Args:
             initial: Makes the state of a key that is new.
-            step: Takes a key's state and a value, returns the new state and a result. The values of one epoch come in
-                sorted order where they have one.
+            step: Takes a key's state and a value, returns the new state and a result. It must not change the state in
+                place, which a checkpoint may still be writing. The values of one epoch come in order, see `group`.
             name: The stage's name, by which its state is found again.
 
         Raises:

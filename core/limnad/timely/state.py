@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from limnad.batch import KEY_GROUPS, hash_records, key_group, owners, size_bytes
+from limnad.batch import KEY_GROUPS, hash_records, key_group, owners, size_bytes, with_one_nan
 from limnad.errors import JobError
 from limnad.timely.timestamp import Timestamp
 
@@ -323,8 +323,10 @@ class KeyedState(State, MutableMapping[K, V]):
             records = [self._migrated(share.version, key, value) for key, value in records]
         if not records:
             return
-        owned = owners(self._index.hashes([key for key, _ in records]), share.workers) == share.worker
-        self._items.update(record for record, mine in zip(records, owned.tolist(), strict=True) if mine)
+        keys = with_one_nan([key for key, _ in records])
+        owned = owners(self._index.hashes(keys), share.workers) == share.worker
+        restored = zip(keys, records, owned.tolist(), strict=True)
+        self._items.update((key, value) for key, (_, value), mine in restored if mine)
 
     def _migrated(self, version: int, key: Any, value: Any) -> tuple[K, V]:
         if self._migrate is None:

@@ -10,6 +10,7 @@ import pytest
 
 from limnad import Flow
 from limnad.testing import run
+from tests.helpers.restarting import restarted
 
 EPOCHS = [["b", "a", "cc", "a", "ddd"], [], ["cc", "a"]]
 PAIRS = [[("a", 3), ("b", 1), ("a", 2)], [], [("a", 5), ("c", 4)]]
@@ -85,6 +86,70 @@ def test_scan_carries_state_in_the_order_of_epochs(workers: int) -> None:
         lambda s: s.as_keyed().scan(list, lambda seen, value: ([*seen, value], (*seen, value))), PAIRS, workers
     )
     assert found == [[("a", (2,)), ("a", (2, 3)), ("b", (1,))], [], [("a", (2, 3, 5)), ("c", (4,))]]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_each_keys_values_are_scanned_in_order_whatever_other_keys_have(workers: int) -> None:
+    """Keys and values that do not compare left all others of their worker in the order of arrival."""
+    pairs = [("a", 3), ("b", None), ("b", 1), (None, 2), (7, 2), ("a", 1), ("a", 2)]
+
+    def job(flow: Flow) -> None:
+        flow.input("x").as_keyed().scan(lambda: (), lambda seen, value: ((*seen, value), (*seen, value))).output("y")
+
+    found = run(job, {"x": [pairs]}, workers=workers, seed=workers).outputs["y"][0]
+    assert [seen for key, seen in found if key == "a"] == [(1,), (1, 2), (1, 2, 3)]
+
+
+NANS = [float("nan"), 1.0, -float("nan"), float("nan"), 1.0]
+
+
+def anew(stream: Any) -> Any:
+    """Each NaN a float of its own, as when it has crossed workers."""
+    return stream.map(lambda x: float(str(x))).key_by(lambda x: x)
+
+
+OF_NANS: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
+    "distinct": (lambda s: s.distinct(), ["1.0", "nan"]),
+    "of tuples": (lambda s: s.map(lambda x: (x, "a")).distinct(), ["(1.0, 'a')", "(nan, 'a')"]),
+    "count_by_key": (lambda s: s.key_by(lambda x: x).count_by_key(), ["(1.0, 2)", "(nan, 3)"]),
+    "group": (lambda s: s.key_by(lambda x: x).map_values(str).group().keys(), ["1.0", "nan"]),
+    "join": (
+        lambda s: anew(s.distinct()).join(anew(s)).keys(),
+        ["1.0", "1.0", "nan", "nan", "nan"],
+    ),
+    "semi join": (
+        lambda s: s.distinct().key_by(lambda x: x).join(s.key_by(lambda x: x), "semi").keys(),
+        ["1.0", "nan"],
+    ),
+    "anti join": (lambda s: anew(s).join(anew(s), "anti").keys(), []),
+    "scan": (
+        lambda s: s.key_by(lambda x: x).scan(lambda: 0, lambda n, _: (n + 1, n)),
+        ["(1.0, 0)", "(1.0, 1)", "(nan, 0)", "(nan, 1)", "(nan, 2)"],
+    ),
+    "min": (lambda s: s.min(), ["1.0"]),
+    "max": (lambda s: s.map(lambda x: (x, "a")).max(key=lambda pair: pair[0]), ["(1.0, 'a')"]),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", OF_NANS)
+def test_all_nans_are_one_key_and_no_extreme(name: str, seed: int) -> None:
+    def job(flow: Flow) -> None:
+        OF_NANS[name][0](anew(flow.input("x")).keys()).output("y")
+
+    found = run(job, {"x": [NANS]}, workers=1 + seed % 3, seed=seed).outputs["y"][0]
+    assert sorted(map(repr, found)) == OF_NANS[name][1]
+
+
+def test_a_nan_as_a_key_has_its_state_after_a_restart() -> None:
+    epochs = [[(float("nan"), n)] for n in range(12)]
+
+    def job(flow: Flow) -> None:
+        flow.input("x").as_keyed().scan(lambda: 0, lambda n, _: (n + 1, n)).output("y")
+
+    for seed in range(4):
+        released, _ = restarted(job, {"x": epochs}, seed, max_ticks=150)
+        assert [released["y", epoch][0][1] for epoch in range(12)] == [*range(12)]
 
 
 def test_subscribe_fires_once_for_every_epoch() -> None:

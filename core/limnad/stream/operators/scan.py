@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from limnad.batch import concat
+from limnad.stream.operators.keyed import group
 from limnad.timely.state import KeyedState, TimedBatches
 from limnad.timely.timestamp import Timestamp
 from limnad.timely.vertex import Vertex
@@ -12,8 +13,8 @@ from limnad.timely.vertex import Vertex
 class Scan(Vertex):
     """Carries one state per key from epoch to epoch.
 
-    The records of an epoch wait until it is complete, then each key's go through ``step`` together, in sorted order
-    where they can be sorted: what a run computes must not depend on the order of arrival.
+    The records of an epoch wait until it is complete, then each key's values go through ``step`` in order: what a run
+    computes must not depend on the order of arrival, nor on which keys share a worker.
     """
 
     def __init__(self, initial: Callable[[], Any], step: Callable[[Any, Any], tuple[Any, Any]]) -> None:
@@ -35,16 +36,10 @@ class Scan(Vertex):
 
     def _run(self, records: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         states, results = self._states, []
-        for key, value in in_order(records):
+        for key, values in group(records):
             state = states[key] if key in states else self._initial()
-            states[key], result = self._step(state, value)
-            results.append((key, result))
+            for value in values:
+                state, result = self._step(state, value)
+                results.append((key, result))
+            states[key] = state
         return results
-
-
-def in_order(records: list[Any]) -> list[Any]:
-    """Sorted where the records have an order, else as they are."""
-    try:
-        return sorted(records)
-    except TypeError:
-        return records
