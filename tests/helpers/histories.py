@@ -42,10 +42,10 @@ patient = pytest.mark.timeout(900 if _IN_CI else 0)
 """Shrinking takes long, and any other profile as long as it takes."""
 
 
-def examples(in_ci: int) -> settings:
-    """So many examples in CI's profile; any other's number is its own."""
+def examples(in_ci: int, *, times: int = 1) -> settings:
+    """So many examples in CI's profile; any other's number is its own, or some times that."""
     profile = settings()
-    count = in_ci if _IN_CI else profile.max_examples
+    count = in_ci if _IN_CI else times * profile.max_examples
     return settings(
         profile, max_examples=count, suppress_health_check=[*HealthCheck]
     )  # a run of a cluster is slow, and large
