@@ -237,6 +237,11 @@ def totals(hand: Hand) -> Texts:
     return {**aggregations(hand, merged), "by": repr(hand.column())}
 
 
+def _frame_join(how: str, **more: Any) -> Operator:
+    stream = f"{{0}}.join({{1}}, on={{on}}, how={how!r})"
+    return Operator(stream, f"frames_joined({{0}}, {{1}}, {{on}}, {how!r})", joining, **more)
+
+
 FRAMES: Final = {
     "filter": same("{0}.filter({p})", lambda h: {"p": predicate(h)}),
     "select": same(
@@ -274,10 +279,10 @@ FRAMES: Final = {
         ordered=True,
     ),
     "count": Operator("{0}.count({new})", "counted({0}, {new})", lambda h: {"new": repr(h.fresh())}),
-    "inner join": same("{0}.join({1}, on={on}, how='inner')", joining, takes="ff", grows=True),
-    "left join": same("{0}.join({1}, on={on}, how='left')", joining, takes="ff", grows=True),
-    "semi join": same("{0}.join({1}, on={on}, how='semi')", joining, takes="ff"),
-    "anti join": same("{0}.join({1}, on={on}, how='anti')", joining, takes="ff"),
+    "inner join": _frame_join("inner", takes="ff", grows=True),
+    "left join": _frame_join("left", takes="ff", grows=True),
+    "semi join": _frame_join("semi", takes="ff"),
+    "anti join": _frame_join("anti", takes="ff"),
     "concat": Operator("{0}.concat({1})", "pl.concat([{0}, {1}])", like, takes="ff"),
     "partition_by": Operator("{0}.partition_by({column})", "{0}", lambda h: {"column": repr(h.column())}),
     "to_worker": Operator("{0}.to_worker({n})", "{0}", lambda h: {"n": str(h.one_of(0, 1, 6))}),

@@ -38,6 +38,12 @@ def counted(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     return pl.DataFrame({name: [len(frame)] if len(frame) else []}, schema={name: pl.Int64})
 
 
+def frames_joined(left: pl.DataFrame, right: pl.DataFrame, on: list[str], how: Any) -> pl.DataFrame:
+    """As Polars joins, by a second key: by one alone NaN does not always meet NaN."""
+    left, right = (frame.with_columns(same=0) for frame in (left, right))
+    return left.join(right, on=[*on, "same"], how=how).drop("same")
+
+
 def iterated(start: Any, body: Callable[[Any], tuple[Any, Any]]) -> Any:
     """What leaves a loop, trip after trip."""
     again, left = body(start)

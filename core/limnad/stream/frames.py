@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import normpath
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 import polars.selectors as cs
@@ -14,6 +14,7 @@ from limnad.connectors.exactly_once import Delivery
 from limnad.connectors.options import SchemaLike
 from limnad.stream.aggregates import flat, needs_order, plan
 from limnad.stream.base import Stream, check_callable
+from limnad.stream.joins import How, join_frames
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.running import Running
 from limnad.stream.partitions import ByColumns
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from limnad.stream.records import RecordStream
 
 IntoExpr: TypeAlias = str | pl.Expr
-How = Literal["inner", "left", "semi", "anti"]
 FrameStep = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -185,7 +185,7 @@ class FrameStream(Stream):
         return counted._with_schema(counted._per_time("count", total, combine=total, fold=total), local.schema)
 
     def join(self, other: FrameStream, on: str | Sequence[str], how: How = "inner") -> FrameStream:
-        """Joins the rows of each time with those of another stream at the same time.
+        """Joins the rows of each time with those of another stream at the same time. NaN meets NaN, and null nothing.
 
         Args:
             other: Of the same loop.
@@ -206,7 +206,7 @@ class FrameStream(Stream):
                 )
 
         def joined(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-            return left.join(right, on=keys, how=how)
+            return join_frames(left, right, keys, how)
 
         left, right = self.partition_by(*keys), other.partition_by(*keys)
         empties = [self._empty(), other._empty()]

@@ -133,6 +133,22 @@ def test_what_may_depend_on_order_is_seen() -> None:
 
 
 @workers_
+@pytest.mark.parametrize(("how", "expected"), [("inner", 4), ("left", 6), ("semi", 2), ("anti", 2)])
+def test_nan_joins_nan(how: Any, expected: int, workers: int) -> None:
+    """Polars takes a key of one row for sorted, and there NaN met none."""
+    nan = float("nan")
+    left = pl.DataFrame({"x": [nan, 1.0, nan, None], "l": [0, 1, 2, 3]})
+    right = pl.DataFrame({"x": [nan, nan, 2.0, None], "r": [0, 1, 2, 3]})
+
+    def job(flow: Flow) -> None:
+        flow.input("left", left.schema).join(flow.input("right", right.schema), on="x", how=how).output("out")
+
+    fed = {"left": [left, left[:1]], "right": [right, right[:1]]}
+    found = run(job, fed, workers=workers, seed=workers).outputs["out"]
+    assert (len(found[0]), len(found[1])) == (expected, how != "anti")
+
+
+@workers_
 def test_unique(workers: int) -> None:
     check(lambda s: s.drop("l").unique(), lambda f: f.drop("l").unique(), workers)
     check(
