@@ -6,7 +6,7 @@ would have built ourselves; what is not recognised goes over as raw rows, which 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -68,11 +68,13 @@ class Plan:
         partial: Per worker, over raw rows.
         merge: Partial results of one key into one, any number of times; the same columns again.
         finish: From merged partials to the columns that were asked for.
+        answer: `merge` and `finish` in one, which takes half of the time for a few rows.
     """
 
-    partial: list[pl.Expr]
-    merge: list[pl.Expr]
-    finish: list[pl.Expr]
+    partial: list[pl.Expr] = field(default_factory=list)
+    merge: list[pl.Expr] = field(default_factory=list)
+    finish: list[pl.Expr] = field(default_factory=list)
+    answer: list[pl.Expr] = field(default_factory=list)
 
 
 def flat(aggregations: tuple[pl.Expr | Iterable[pl.Expr], ...], named: dict[str, pl.Expr]) -> list[pl.Expr]:
@@ -90,7 +92,7 @@ def plan(aggregations: Sequence[pl.Expr], outputs: pl.Schema) -> Plan | None:
         aggregations: As given to ``agg``.
         outputs: The schema of the whole aggregation's answer.
     """
-    made = Plan([], [], [])
+    made = Plan()
     for number, aggregation in enumerate(aggregations):
         if aggregation.meta.has_multiple_outputs():
             return None
@@ -124,14 +126,19 @@ def _add_sum(made: Plan, column: str, partial: pl.Expr, name: str, dtype: pl.Dat
     made.partial.append(partial.alias(column))
     made.merge.append(pl.col(column).sum())
     made.finish.append(pl.col(column).cast(dtype).alias(name))
+    made.answer.append(pl.col(column).sum().cast(dtype).alias(name))
 
 
 def _add_mean(made: Plan, column: str, inner: pl.Expr, name: str, dtype: pl.DataType) -> None:
     total, count = f"{column}_sum", f"{column}_count"
     made.partial += [inner.cast(pl.Float64).sum().alias(total), inner.count().cast(pl.Int64).alias(count)]
     made.merge += [pl.col(total).sum(), pl.col(count).sum()]
-    answer = pl.when(pl.col(count) > 0).then(pl.col(total) / pl.col(count))
-    made.finish.append(answer.cast(dtype).alias(name))
+
+    def answer(total: pl.Expr, count: pl.Expr) -> pl.Expr:
+        return pl.when(count > 0).then(total / count).cast(dtype).alias(name)
+
+    made.finish.append(answer(pl.col(total), pl.col(count)))
+    made.answer.append(answer(pl.col(total).sum(), pl.col(count).sum()))
 
 
 def _add_idempotent(made: Plan, column: str, bare: pl.Expr, inner: pl.Expr, name: str) -> bool:
@@ -141,6 +148,7 @@ def _add_idempotent(made: Plan, column: str, bare: pl.Expr, inner: pl.Expr, name
             made.partial.append(bare.alias(column))
             made.merge.append(again(pl.col(column)))
             made.finish.append(pl.col(column).alias(name))
+            made.answer.append(again(pl.col(column)).alias(name))
             return True
     return False
 

@@ -331,7 +331,7 @@ class GroupBy:
         split = plan(exprs, whole)
         if split is None:
             return self._exchange_rows(exprs, whole)
-        partial, merge, finish = split.partial, split.merge, split.finish
+        partial, merge, answer = split.partial, split.merge, split.answer
         by = self.by
         keys = list(self.stream._empty().group_by(*by).agg().schema)
 
@@ -339,7 +339,7 @@ class GroupBy:
             return frame.group_by(keys).agg(merge)
 
         def finished(frame: pl.DataFrame) -> pl.DataFrame:
-            return merged(frame).select(*keys, *finish)
+            return frame.group_by(keys).agg(answer)
 
         local = self.stream._step("group_by locally", lambda frame: frame.group_by(*by).agg(partial))
         exchanged = local.partition_by(*keys)
