@@ -124,6 +124,40 @@ def test_what_may_be_done_with_a_job(tmp_path: Path) -> None:
         assert job.checkpoints()[0].epoch is None
 
 
+def test_a_drained_job_that_is_taken_back_can_be_fed_again_and_one_that_was_closed_ends_again(tmp_path: Path) -> None:
+    store = f"dir:{tmp_path / 'store'}"
+    with Agents(1, "--store", store, folder=tmp_path).start(0) as agents, agents.client() as client:
+        agents.gathered()
+        job = client.submit(write(tmp_path, FED), workers=1, checkpointing=Checkpointing(every_s=None, keep=10))
+        ann = job.input("words", "ann")
+        ann.on_next(["a"])
+        open_ = job.checkpoint()
+        ann.on_next(["b"])
+        job.drain()
+        assert job.wait().state == "finished"
+        last = job.checkpoints()[0].checkpoint
+        job.restore(last)  # From behind the drain there is nothing to go on with.
+        assert job.wait().state == "finished"
+        job.restore(open_)
+        ann.on_next(["a"])  # The input is open again, and its producer's numbers go on.
+        agents.kill(0)  # So it is for a leader that finds all that in the log.
+        agents.start(0)
+        assert ann.last_sequence == 3
+        ann.on_next(["c"])
+        between = job.checkpoint()
+        job.drain()
+        assert job.wait().state == "finished"
+        assert sorted(next(rows for _, rows in job.subscribe("counts"))) == [("a", 2), ("b", 1), ("c", 1)]
+        job.restore(between)
+        ann.close()
+        assert job.wait().state == "finished"
+        job.restore(between)  # What a producer has closed stays so: nobody would ever close it again.
+        assert job.wait().state == "finished"
+        assert sorted(next(rows for _, rows in job.subscribe("counts"))) == [("a", 2), ("b", 1), ("c", 1)]
+        with pytest.raises(JobError, match="'limnad drain' is the producer by which jobs are drained"):
+            job.input("words", "limnad drain").on_next(["x"])
+
+
 def test_a_job_whose_state_cannot_be_spread_keeps_its_width_and_goes_on(tmp_path: Path) -> None:
     store = f"dir:{tmp_path / 'store'}"
     with Agents(2, "--store", store, folder=tmp_path).start(0, 1) as agents, agents.client() as client:

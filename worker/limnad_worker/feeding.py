@@ -173,6 +173,7 @@ class LoggedFeeder(Feeder):
         if feeding is None:
             raise Refused("the job has ended before its inputs could be fed")
         self._last += 1
+        request.push.drained = request.producer == machine.DRAINER
         data, rows = request.push.SerializeToString(), request.push.HasField("rows")
         push = machine.Push(self._last, request.producer, request.sequence, data, rows)
         answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -240,10 +241,8 @@ class LoggedFeeder(Feeder):
                     asked = wire.Push.FromString(push.data)
                     asked.check, asked.request = True, push.number
                     self._around.tell(asked)
-                case machine.Hand(offset, data, number):
-                    entry = wire.Push(input=name, request=number) if data is None else wire.Push.FromString(data)
-                    entry.offset = offset
-                    self._around.tell(entry)
+                case machine.Hand():
+                    self._around.tell(self._entry(name, effect))
                 case machine.Append():
                     pass  # All together: see below.
                 case machine.Read(start):
@@ -257,6 +256,15 @@ class LoggedFeeder(Feeder):
         group = [effect for effect in effects if isinstance(effect, machine.Append)]
         if group:
             self._around.keep(self._append_all(name, [effect.push for effect in group], group[0].generation))
+
+    def _entry(self, name: str, hand: machine.Hand) -> wire.Push:
+        if hand.data is None:
+            return wire.Push(input=name, request=hand.number, offset=hand.offset)
+        entry = wire.Push.FromString(hand.data)
+        if entry.drained and self._inputs[name].is_undone(hand.offset):
+            entry.nothing = True
+        entry.offset = hand.offset
+        return entry
 
     async def _append_all(self, name: str, pushes: Sequence[machine.Push], generation: int) -> None:
         """Appends a group; if not all of it can be, one after the other, to know which."""

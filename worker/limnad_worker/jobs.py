@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
+from limnad.cluster.feeding import DRAINER
 from limnad.cluster.records import PartError
 from limnad.errors import JobError
 from limnad.limits import MAX_WORKERS
@@ -194,27 +195,9 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         self, request_iterator: AsyncIterator[jobs_pb2.PushRequest], context: Context
     ) -> AsyncIterator[jobs_pb2.PushResponse]:
         """See `jobs.proto`."""
-
-        async def take(request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
-            try:
-                entry = self._leader.entry(request.job)
-            except KeyError as error:
-                raise _Unknown(str(error.args[0])) from None
-            try:
-                newest = await stored.past_sequence(entry, request.push.input, request.producer)
-            except StoreError as error:
-                raise Doubtful(
-                    f"the job has ended, and whether these rows were taken cannot be read: {error}"
-                ) from None
-            if newest is None or request.sequence > newest:
-                return await entry.job.push(request)
-            taken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-            taken.set_result(None)  # The answer of the leader before was lost.
-            return taken
-
         try:
             # When the client hears of a refusal, nothing that it had sent behind it is taken up any more.
-            async with aclosing(in_turn(request_iterator, take)) as answers:
+            async with aclosing(in_turn(request_iterator, self._take)) as answers:
                 async for request, offset in answers:
                     yield jobs_pb2.PushResponse(request=request.push.request, offset=offset)
         except _Unknown as error:
@@ -225,6 +208,24 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
             await context.abort(grpc.StatusCode.ABORTED, str(error))
         except AskAgain as error:
             await _abort(context, error)
+
+    async def _take(self, request: jobs_pb2.PushRequest) -> asyncio.Future[int | None]:
+        """Takes one push up: see `in_turn`."""
+        try:
+            entry = self._leader.entry(request.job)
+        except KeyError as error:
+            raise _Unknown(str(error.args[0])) from None
+        if request.producer == DRAINER:
+            raise Refused(f"{DRAINER!r} is the producer by which jobs are drained: push under another name")
+        try:
+            newest = await stored.past_sequence(entry, request.push.input, request.producer)
+        except StoreError as error:
+            raise Doubtful(f"the job has ended, and whether these rows were taken cannot be read: {error}") from None
+        if newest is None or request.sequence > newest:
+            return await entry.job.push(request)
+        taken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        taken.set_result(None)  # The answer of the leader before was lost.
+        return taken
 
     async def LastSequence(  # noqa: N802
         self, request: jobs_pb2.LastSequenceRequest, context: Context

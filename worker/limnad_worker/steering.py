@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from limnad_worker import history
 from limnad_worker.asking import GivenUp
-from limnad_worker.draining import tell_drain
+from limnad_worker.draining import tell_drain, undo_drain
 from limnad_worker.feeding import Refused
 from limnad_worker.job import Job
 from limnad_worker.outputs import make_room
@@ -96,6 +96,7 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
 
     Raises:
         Refused: There is no such checkpoint; or a pin holds.
+        StoreError: The store is away, or what is to be read there cannot be.
     """
     own = False
     async with job.steering:
@@ -105,6 +106,8 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
             number = number or max(numbers, default=0)
             if number not in numbers:
                 raise _no_checkpoint(number, numbers)
+            if job.state.ended:
+                await undo_drain(job, vault, number)
             if own := job.state.ended:
                 job.revive(vault)
         finally:

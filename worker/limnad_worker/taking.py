@@ -105,6 +105,9 @@ def _check(reader: HandReader, push: wire.Push) -> tuple[str, Any]:
         case "advance_to":
             reader.check_epoch(push.advance_to)
             return "advance_to", push.advance_to
+        case "nothing":
+            reader.check_open()
+            return "nothing", None
         case _:
             reader.check_open()
             return "close", None
@@ -116,5 +119,7 @@ def _feed(reader: HandReader, checked: tuple[str, Any]) -> None:
             reader.on_next(batch)
         case ("advance_to", epoch):
             reader.advance_to(epoch)
+        case ("nothing", _):
+            reader.skip()
         case _:
             reader.close()

@@ -32,6 +32,10 @@ In READY a push whose number its producer has used already is acknowledged, and 
 Why nothing is lost or repeated: what was acknowledged is in the log. A new generation's engine stands where its
 checkpoint says, and is handed the log from there on, all of it, each offset once, before anything new. An append of an
 older generation comes before the new one's `begin`, whose end of the log then includes it, or is refused by the log.
+
+A close is an entry like any other, so it is replayed like any other: no row follows it, in no generation. Only that of
+a drain may be taken back, when somebody goes back to a checkpoint before it: by a further entry of the drainer. Then
+every later generation is handed both as nothing, and what is pushed follows them.
 """
 
 from __future__ import annotations
@@ -44,6 +48,9 @@ from itertools import islice
 from typing import Final
 
 from limnad.cluster.cuts import Standings
+
+DRAINER: Final = "limnad drain"
+"""The producer that closes an input when its job is drained (odd numbers), and takes that back (even ones)."""
 
 GROUP_PUSHES: Final = 64
 """How many pushes one append takes: enough that its sync is cheap for each."""
@@ -192,6 +199,10 @@ class Feeding:
 
     def _newest(self, producer: str) -> int:
         return self._last.get(producer, (0, 0))[0]
+
+    def is_undone(self, offset: int) -> bool:
+        """Whether a drain that closed the input at that offset was taken back since: the drainer has a newer entry."""
+        return DRAINER in self._last and offset < self._last[DRAINER][1]
 
     # -- the engine comes and goes -------------------------------------------------------------------------------------
 

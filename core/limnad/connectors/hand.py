@@ -58,8 +58,8 @@ class HandReader:
     An epoch exists when something was handed in for it (an empty batch too) or when it was ended by `advance_to`.
 
     Law: a reader that is opened at the `position` of another one, and fed what that one was fed from the offset of the
-    position on, gives what that one had not given yet. Each of `on_next`, `advance_to` and the first `close` counts as
-    one offset.
+    position on, gives what that one had not given yet. Each of `on_next`, `advance_to`, `skip` and the first `close`
+    counts as one offset.
     """
 
     def __init__(self, schema: pl.Schema | None, position: Position | None = None) -> None:
@@ -107,6 +107,15 @@ class HandReader:
         if not self._closed:
             self._closed = True
             self._feed(End(self._fed.epoch + self._fed.used), self._fed)
+
+    def skip(self) -> None:
+        """Says nothing: only the offset changes.
+
+        Raises:
+            ValueError: The input is closed.
+        """
+        self.check_open()
+        self._feed(Rows(self._fed.epoch), self._fed)
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`."""

@@ -356,22 +356,26 @@ class Failed(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("input", "rows", "advance_to", "close", "request", "check", "offset")
+    __slots__ = ("input", "rows", "advance_to", "close", "nothing", "request", "check", "offset", "drained")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ADVANCE_TO_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
+    NOTHING_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
     input: str
     rows: Rows
     advance_to: int
     close: bool
+    nothing: bool
     request: int
     check: bool
     offset: int
-    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ...) -> None: ...
+    drained: bool
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., nothing: _Optional[bool] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ..., drained: _Optional[bool] = ...) -> None: ...
 
 class Rows(_message.Message):
     __slots__ = ("encoding", "payload")
