@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from limnad.cluster import feeding as machine
 from limnad.cluster.cuts import Standings, standings
+from limnad.cluster.producers import Silence
 from limnad.cluster.records import CheckpointRecord
 from limnad.store import Full, Gap, StoreError, Unavailable
 from limnad_proto.v1 import control_pb2 as wire
@@ -148,6 +150,7 @@ class LoggedFeeder(Feeder):
         self._vault = vault
         self._around = around
         self._inputs: dict[str, machine.Feeding] = {}
+        self._silence: dict[str, Silence] = {}
         self._waiting: dict[int, asyncio.Future[int | None]] = {}
         self._last = 0
         self._generation = 0
@@ -172,6 +175,7 @@ class LoggedFeeder(Feeder):
         feeding = self._inputs.get(request.push.input)
         if feeding is None:
             raise Refused("the job has ended before its inputs could be fed")
+        self._silence[request.push.input].heard(request.producer, time.monotonic())
         self._last += 1
         request.push.drained = request.producer == machine.DRAINER
         data, rows = request.push.SerializeToString(), request.push.HasField("rows")
@@ -184,7 +188,10 @@ class LoggedFeeder(Feeder):
     def last_sequence(self, name: str, producer: str) -> int | None:
         """See `Feeder`."""
         feeding = self._inputs.get(name)
-        return None if feeding is None else feeding.last_sequence(producer)
+        if feeding is None:
+            return None
+        self._silence[name].heard(producer, time.monotonic())
+        return feeding.last_sequence(producer)
 
     # -- the job -------------------------------------------------------------------------------------------------------
 
@@ -197,6 +204,7 @@ class LoggedFeeder(Feeder):
         self._generation = generation
         for name in self._around.view.inputs:
             self._inputs.setdefault(name, machine.Feeding())
+            self._silence.setdefault(name, Silence())
             self._around.keep(self._begin(name, generation))
 
     async def _begin(self, name: str, generation: int) -> None:
@@ -205,6 +213,7 @@ class LoggedFeeder(Feeder):
         if state is None or generation != self._generation:
             return
         last = {producer: (each.sequence, each.offset) for producer, each in state.producers.items()}
+        self._silence[name].found(last, time.monotonic())
         try:
             self._carry_out(name, self._inputs[name].begin(generation, positions.get(name, 0), state.end, last))
         except machine.Backwards as error:
@@ -369,8 +378,18 @@ class LoggedFeeder(Feeder):
         positions = [machine.positions(state, self._inputs) for state in states]
         for name, below in machine.covered(positions, ends).items():
             await self._vault.trim_log(name, below)
+            await self._forget_producers(name, below)
         for name in set(logs) - set(self._inputs):
             await self._vault.trim_cuts(name, states)
+
+    async def _forget_producers(self, name: str, below: int) -> None:
+        """Those without a name that are not heard of any more: see `limnad.cluster.producers`."""
+        feeding, silence = self._inputs[name], self._silence[name]
+        if (silent := silence.long(time.monotonic())) and self._generation:
+            producers = feeding.forgettable(silent, below)
+            gone = await self._vault.forget_producers(name, producers, self._generation)
+            feeding.forget(gone)
+            silence.forget(gone)
 
 
 def _answer(waiting: asyncio.Future[Any] | None, result: Any = None, refusal: Exception | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from limnad.store import (
     Conflict,
     Guard,
     Identity,
+    Last,
     Log,
     LogState,
     New,
@@ -273,6 +274,14 @@ class Vault:
     async def trim_log(self, name: str, below: int) -> None:
         """See `limnad.store.Log`."""
         await self._call_log(name, lambda log: log.trim(below))
+
+    async def forget_producers(
+        self, name: str, producers: Mapping[str, tuple[int, int]], generation: int
+    ) -> dict[str, tuple[int, int]]:
+        """See `limnad.store.Log.forget`; producers with number and offset of their newest entries."""
+        last = {producer: Last(*each) for producer, each in producers.items()}
+        gone = await self._call_log(name, lambda log: log.forget(last, generation=generation))
+        return {producer: producers[producer] for producer in gone}
 
     async def logs(self) -> list[str]:
         """The inputs that have a log."""

@@ -11,7 +11,9 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from limnad.client.channels import Line
+from limnad.client.moments import Moment
 from limnad.client.translation import FIRST_WAIT_S, LONGEST_WAIT_S, UnknownJob, Unreachable, translated
+from limnad.cluster.producers import ANONYMOUS, DOUBT_S
 from limnad.errors import ClusterError, JobError
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2
 
@@ -30,6 +32,11 @@ WINDOW_BYTES: Final = 16 << 20
 _MANY: Final = b""
 """Several pushes: no single one is the same."""
 
+_FORGOTTEN: Final = (
+    f"nobody knows whether the push before this one was taken, and after {DOUBT_S:g} s that cannot be found out any "
+    "more, because a producer without a name is forgotten: give the input a producer's name, and it can always be"
+)
+
 _UNSURE: Final = (
     "nobody knows yet whether the push before this one was taken: make the same one again, or read last_sequence and "
     "go on from there"
@@ -44,13 +51,14 @@ class Input:
 
     Laws, for a job with a store: a call that returns was taken once. One that raises `JobError` was not taken. After
     one that raises `ClusterError` nobody knows; the same call again, with the same rows, finds out and is taken once.
-    So does `last_sequence`. Any other call is refused until then.
+    So does `last_sequence`. Any other call is refused until then. Without a producer's name that can be found out for
+    `DOUBT_S` only: after that `ClusterError` says so, whatever is called.
 
     Args:
         job: The job's name at the agent.
         name: The input's.
         line: To the agent.
-        producer: Who feeds it; None: somebody new.
+        producer: Who feeds it; None: somebody new, who is forgotten after a while (`limnad.cluster.producers`).
         durable: Whether the job has a store. Without one a push is never sent again: it could be taken twice.
         patience_s: See `PATIENCE_S`.
     """
@@ -65,7 +73,10 @@ class Input:
         durable: bool = False,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self.producer = secrets.token_hex(8) if producer is None else producer
+        self.producer = _somebody() if producer is None else producer
+        self._named = producer is not None
+        self._before = 0
+        self._known = Moment.now()
         self._job = job
         self._name = name
         self._line = line
@@ -100,6 +111,7 @@ class Input:
         """
         if self._durable:
             with self._lock:
+                self._stay_known()
                 return self._push_all(map(self._rows, batches))
         count = 0
         for batch in batches:
@@ -126,13 +138,32 @@ class Input:
             ClusterError: The agent cannot be reached.
         """
         with self._lock:
+            self._stay_known()
             return self._learn()
+
+    def _stay_known(self) -> None:
+        """Without a name: goes on under another one before this one can be forgotten, if nothing is in doubt.
+
+        Raises:
+            ClusterError: Something is.
+        """
+        if self._unsure is not None:
+            self._refuse_if_forgotten()
+            return
+        if not self._named and self._known.age_s() > DOUBT_S:
+            self._before += self._sequence or 0
+            self.producer, self._sequence = _somebody(), 0
+        self._known = Moment.now()
+
+    def _refuse_if_forgotten(self) -> None:
+        if not self._named and self._known.age_s() > DOUBT_S:
+            raise ClusterError(_FORGOTTEN)
 
     def _learn(self) -> int:
         request = jobs_pb2.LastSequenceRequest(job=self._job, input=self._name, producer=self.producer)
         self._sequence = self._patiently(lambda: self._line.jobs.LastSequence(request)).sequence
         self._unsure = None
-        return self._sequence
+        return self._before + self._sequence
 
     def _rows(self, batch: Any) -> control_pb2.Push:
         from limnad.batch import encode  # Polars: see `Job.outputs`.
@@ -144,6 +175,7 @@ class Input:
     def _push(self, push: control_pb2.Push) -> None:
         with self._lock:
             if self._durable:
+                self._stay_known()
                 self._push_once(push)
             else:
                 self._pending.clear()  # One that was refused is not sent again.
@@ -196,6 +228,7 @@ class Input:
             self._unsure = None
             raise
         self._sequence += 1
+        self._known = Moment.now()
         if not self._pending:
             self._unsure = None
 
@@ -211,6 +244,8 @@ class Input:
     def _hear(self) -> None:
         """Waits for the answer to the oldest push that waits for one; all are sent again over a new stream."""
         if self._answers is None:
+            if self._durable:
+                self._refuse_if_forgotten()
             self._requests = SimpleQueue()
             self._answers = self._line.jobs.Push(iter(self._requests.get, None))
             for request in self._pending:
@@ -248,3 +283,7 @@ class Input:
                 raise
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def _somebody() -> str:
+    return f"{ANONYMOUS}{secrets.token_hex(8)}"

@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -199,6 +200,25 @@ class Feeding:
 
     def _newest(self, producer: str) -> int:
         return self._last.get(producer, (0, 0))[0]
+
+    @property
+    def producers(self) -> list[str]:
+        """Those that are remembered."""
+        return list(self._last)
+
+    def forgettable(self, silent: AbstractSet[str], below: int) -> dict[str, tuple[int, int]]:
+        """Those of them whose newest entry lies below that offset, and that wait for nothing: its number and offset."""
+        busy = {push.producer for push in (*self._queue, *self._unsettled)}
+        return {
+            producer: last for producer, last in self._last.items() if producer in silent - busy and last[1] < below
+        }
+
+    def forget(self, producers: Mapping[str, tuple[int, int]]) -> None:
+        """The log does not remember them any more, whose newest entries those were."""
+        for producer, last in producers.items():
+            if self._last.get(producer) == last:
+                del self._last[producer]
+                self._said.pop(producer, None)
 
     def is_undone(self, offset: int) -> bool:
         """Whether a drain that closed the input at that offset was taken back since: the drainer has a newer entry."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,7 +34,7 @@ SEGMENT_BYTES: Final = 32 << 20
 WORTH_TRIMMING_BYTES: Final = 1 << 20
 """A newest segment of which nothing is needed is given up when it has so many."""
 
-_BASE, _ENTRY, _CLAIM = range(3)
+_BASE, _ENTRY, _CLAIM, _FORGET = range(4)
 
 
 @dataclass(slots=True)
@@ -58,6 +59,9 @@ class _Known:
             case 1:  # _ENTRY
                 self.last[record.name.decode()] = Last(record.number, self.end)
                 self.end += 1
+            case 3:  # _FORGET
+                for name in json.loads(record.data):
+                    self.last.pop(name, None)
             case _:
                 self.generation = record.number
         self.size = record.stop
@@ -192,6 +196,19 @@ class DirectoryLog:
                 (self._folder / name).unlink()
             sync_folder(self._folder)
 
+    def forget(self, producers: Mapping[str, Last], *, generation: int) -> AbstractSet[str]:
+        """See `limnad.store.Log`."""
+        if not self.exists:
+            return set()
+        with self._writing() as known:
+            self._check(known, generation)
+            gone = {name for name, last in producers.items() if known.last.get(name) == last}
+            if gone:
+                said = json.dumps(sorted(gone)).encode()
+                # Of a Limnad that does not know this kind it is a claim, and changes nothing.
+                self._write(known, pack(_FORGET, known.generation, b"", said), heads=False)
+            return gone
+
     def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log`."""
         if not self._folder.is_dir():
@@ -263,10 +280,10 @@ class DirectoryLog:
         # A segment without entries is the newest one already.
         return self._begin(known) if known.end > known.first else known
 
-    def _write(self, known: _Known, parts: list[Bytes]) -> None:
+    def _write(self, known: _Known, parts: list[Bytes], *, heads: bool = True) -> None:
         self._now = None  # Until all went well.
         write_at(known.path, known.size, parts)
-        for record in read_records(known.path, known.size, heads=True):
+        for record in read_records(known.path, known.size, heads=heads):
             known.learn(record)
         self._now = known
 

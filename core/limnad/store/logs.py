@@ -8,6 +8,7 @@ the entries from 0 and are never given twice, not even after the entry was trimm
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -129,6 +130,15 @@ class Log(Protocol):
 
     def last_sequence(self, producer: str) -> int:
         """The newest number that a producer has used; 0: none."""
+
+    def forget(self, producers: Mapping[str, Last], *, generation: int) -> AbstractSet[str]:
+        """Forgets producers whose newest entries are these: as if they had never appended anything. Returns which.
+
+        A producer that has appended since is not forgotten, nor one of which that is not true.
+
+        Raises:
+            Conflict: A newer generation has claimed the log.
+        """
 
     def delete(self, *, guard: Guard | None = None) -> None:
         """Deletes all of it, and forgets numbers and generation.

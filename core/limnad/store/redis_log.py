@@ -13,7 +13,8 @@ One script decides and appends, so an append is whole or not there, and may be s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from limnad.store.errors import Conflict, Unavailable
@@ -21,7 +22,7 @@ from limnad.store.interface import Bytes, Guard
 from limnad.store.logs import Entry, Last, LogState, New, check_entry, fenced, first_offset, gap, trimmed
 from limnad.store.redis_guard import GUARD, REFUSED, guard_arguments
 from limnad.store.redis_link import Command, Link, judge, look_at_persistence
-from limnad.store.windows import WINDOW_BYTES
+from limnad.store.windows import WINDOW_BYTES, windows
 
 LOOK_S: Final = 10.0
 """How long what Redis does for durability is taken to be as it was: asking costs more than an append."""
@@ -70,6 +71,19 @@ return {0, offset}
 """
 
 
+# KEYS: the hash, the newest ones. ARGV: the generation; producers, each with what is held of it.
+_FORGET: Final = """
+local generation = tonumber(redis.call('HGET', KEYS[1], 'generation') or '0')
+if tonumber(ARGV[1]) < generation then return {3, generation} end
+local gone = {}
+for i = 2, #ARGV, 2 do
+  if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    gone[#gone + 1] = ARGV[i]
+  end
+end
+return {0, gone}
+"""
 # KEYS: the ledger, what makes the log, the logs' names. ARGV: the guard, see `redis_guard`; the log's name.
 _DELETE: Final = f"""
 {GUARD}
@@ -224,6 +238,17 @@ class RedisLog:
         """See `limnad.store.Log`."""
         if below > 0:
             self._link.call("XTRIM", self._stream, "MINID", f"{below + 1}-0")
+
+    def forget(self, producers: Mapping[str, Last], *, generation: int) -> AbstractSet[str]:
+        """See `limnad.store.Log`."""
+        gone: set[str] = set()
+        for window in windows(producers.items()):
+            held = [part for name, last in window for part in (name.encode(), f"{last.sequence} {last.offset}")]
+            said = self._link.call("EVAL", _FORGET, 2, self._hash, self._last, generation, *held)
+            if said[0] == _FENCED:
+                raise fenced(self._where, generation, said[1])
+            gone.update(name.decode() for name in said[1])
+        return gone
 
     def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log`."""

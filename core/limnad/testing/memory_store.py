@@ -6,7 +6,7 @@ and retention, is simulated as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import count
@@ -183,6 +183,14 @@ class MemoryLog:
     def last_sequence(self, producer: str) -> int:
         """See `limnad.store.Log.last_sequence`."""
         return self._last[producer].sequence if producer in self._last else 0
+
+    def forget(self, producers: Mapping[str, Last], *, generation: int) -> AbstractSet[str]:
+        """See `limnad.store.Log.forget`."""
+        self._check(generation)
+        gone = {name for name, last in producers.items() if self._last.get(name) == last}
+        for name in gone:
+            del self._last[name]
+        return gone
 
     def delete(self, *, guard: Guard | None = None) -> None:
         """See `limnad.store.Log.delete`."""

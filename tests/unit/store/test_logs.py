@@ -94,6 +94,22 @@ def test_what_is_trimmed_is_lost_state_and_its_numbers_stay_known(opened: Callab
     assert list(log.read(10)) == [(10, b"next")]
 
 
+def test_who_is_forgotten_has_never_appended(opened: Callable[[], Store]) -> None:
+    log = opened().job(JOB).log(NAME)
+    assert log.forget({"nobody": Last(1, 0)}, generation=1) == set()
+    for name in ("a", "b", "é {c}"):
+        log.append(name, 1, b"", generation=2)
+    log.append("b", 2, b"", generation=2)
+    with pytest.raises(Conflict, match="generation 2, not to 1"):
+        log.forget({"a": Last(1, 0)}, generation=1)
+    wanted = {"a": Last(1, 0), "b": Last(1, 1), "é {c}": Last(1, 2), "d": Last(1, 3)}
+    assert log.forget(wanted, generation=2) == {"a", "é {c}"}, "b has appended since"
+    again = opened().job(JOB).log(NAME)
+    assert again.claim(3) == LogState(4, {"b": Last(2, 3)})
+    assert again.append("a", 1, b"new", generation=3) == 4
+    assert [data for _, data in again.read(0)] == [b"", b"", b"", b"", b"new"]
+
+
 def test_logs_do_not_see_each_other(space: Space, store: Store) -> None:
     names = [NAME, "b", "..", "A", "a"]
     for number, name in enumerate(names):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from limnad.cluster import producers
 from limnad.cluster.records import CheckpointRecord, PartitionRecord, PartRecord
+from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.feeding import LoggedFeeder, Surroundings
 from limnad_worker.vault import Vault
@@ -73,3 +78,38 @@ def test_logs_are_trimmed_by_the_checkpoints_that_are_kept() -> None:
     asyncio.run(fed.retained([8, 9]))
     assert logs.trimmed == [("ticks", [3, 8]), ("ticks", [8, 9])]
     assert logs.read_again == [3]
+
+
+def test_a_producer_without_a_name_is_forgotten_when_it_is_silent_and_checkpoints_have_passed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nameless, ann = f"{producers.ANONYMOUS}1", "ann"
+
+    async def test() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        vault = Vault(f"dir:{tmp_path}", "job", 3)
+
+        def tell(push: wire.Push) -> None:
+            if push.check:
+                answer = wire.Pushed(request=push.request)
+                asyncio.get_running_loop().call_soon(fed.pushed, answer)
+
+        view = jobs_pb2.JobView(inputs=["rows"])
+        keep = lambda work: tasks.append(asyncio.ensure_future(work))  # noqa: E731
+        fed = LoggedFeeder(vault, Surroundings(view, tell, keep, nothing, nothing))
+        fed.begin(1)
+        for producer in (nameless, ann, f"{producers.ANONYMOUS}2"):
+            push = wire.Push(input="rows", rows=wire.Rows())
+            await fed.push(jobs_pb2.PushRequest(push=push, producer=producer, sequence=1))
+        fed.made(2, record(2))
+        known = (await vault.claim_log("rows", 1)).producers
+        await fed.retained([2])
+        assert (await vault.claim_log("rows", 1)).producers == known, "they may be heard of again"
+        monkeypatch.setattr(producers, "FORGOTTEN_S", 0.0)
+        await fed.retained([2])
+        left = {ann, f"{producers.ANONYMOUS}2"}
+        assert set((await vault.claim_log("rows", 1)).producers) == left, "no checkpoint has passed the other one"
+        assert [fed.last_sequence("rows", each) for each in (nameless, ann)] == [0, 1]
+        await vault.close()
+
+    asyncio.run(test())
