@@ -2,7 +2,8 @@
 
 What a producer closes stays closed: it has said that there is no more, and nobody else would ever say so again. A drain
 is said by somebody who wants the job to end. When that job has ended, and is taken back to a checkpoint from before its
-inputs ended, it is to go on; so they are open again, and those who feed them may go on, too.
+inputs ended, it is to go on; so they are open again, and those who feed them may go on, too. Epochs that were complete
+stay as they were, because they have been shown: what is pushed from then on comes behind them.
 """
 
 from __future__ import annotations
@@ -54,12 +55,14 @@ async def undo_drain(job: Job, vault: Vault, checkpoint: int) -> None:
     """
     try:
         stood = feeding.positions(standings(await vault.read(checkpoint)), job.view.inputs)
+        newest = await vault.read(max(await vault.numbers()))
     except PartError as error:
         raise StoreError(str(error)) from None
+    shown = max([job.outputs.epochs, *(part.epochs_opened for part in newest.parts)])
     for name in job.view.inputs:
         if stood.get(name, 0) is None:
             continue
-        newest = await vault.last_sequence(name, DRAINER)
-        if newest % 2:
-            nothing = wire.Push(input=name, nothing=True).SerializeToString()
-            await vault.append(name, [feeding.Push(0, DRAINER, newest + 1, nothing)], job.generation)
+        number = await vault.last_sequence(name, DRAINER)
+        if number % 2:
+            reopened = wire.Push(input=name, reopen=shown).SerializeToString()
+            await vault.append(name, [feeding.Push(0, DRAINER, number + 1, reopened)], job.generation)

@@ -271,7 +271,7 @@ class LoggedFeeder(Feeder):
             return wire.Push(input=name, request=hand.number, offset=hand.offset)
         entry = wire.Push.FromString(hand.data)
         if entry.drained and self._inputs[name].is_undone(hand.offset):
-            entry.nothing = True
+            entry.reopen = 0
         entry.offset = hand.offset
         return entry
 

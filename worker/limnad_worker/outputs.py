@@ -133,6 +133,11 @@ class Outputs:
         return self._end if self.delivery is Delivery.EAGER else self._readable
 
     @property
+    def epochs(self) -> int:
+        """The first epoch of which no output has been put out."""
+        return max(self._next.values(), default=0)
+
+    @property
     def _end(self) -> int:
         return self.first + len(self._epochs)
 

@@ -105,9 +105,9 @@ def _check(reader: HandReader, push: wire.Push) -> tuple[str, Any]:
         case "advance_to":
             reader.check_epoch(push.advance_to)
             return "advance_to", push.advance_to
-        case "nothing":
+        case "reopen":
             reader.check_open()
-            return "nothing", None
+            return "reopen", push.reopen
         case _:
             reader.check_open()
             return "close", None
@@ -119,7 +119,7 @@ def _feed(reader: HandReader, checked: tuple[str, Any]) -> None:
             reader.on_next(batch)
         case ("advance_to", epoch):
             reader.advance_to(epoch)
-        case ("nothing", _):
-            reader.skip()
+        case ("reopen", epoch):
+            reader.reopen(epoch)
         case _:
             reader.close()

@@ -34,8 +34,8 @@ checkpoint says, and is handed the log from there on, all of it, each offset onc
 older generation comes before the new one's `begin`, whose end of the log then includes it, or is refused by the log.
 
 A close is an entry like any other, so it is replayed like any other: no row follows it, in no generation. Only that of
-a drain may be taken back, when somebody goes back to a checkpoint before it: by a further entry of the drainer. Then
-every later generation is handed both as nothing, and what is pushed follows them.
+a drain may be taken back, when somebody goes back to a checkpoint before it: by a further entry of the drainer, which
+says at which epoch the input goes on, behind all that were complete. Then no later generation is handed the close.
 """
 
 from __future__ import annotations

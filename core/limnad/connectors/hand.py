@@ -58,7 +58,7 @@ class HandReader:
     An epoch exists when something was handed in for it (an empty batch too) or when it was ended by `advance_to`.
 
     Law: a reader that is opened at the `position` of another one, and fed what that one was fed from the offset of the
-    position on, gives what that one had not given yet. Each of `on_next`, `advance_to`, `skip` and the first `close`
+    position on, gives what that one had not given yet. Each of `on_next`, `advance_to`, `reopen` and the first `close`
     counts as one offset.
     """
 
@@ -108,14 +108,17 @@ class HandReader:
             self._closed = True
             self._feed(End(self._fed.epoch + self._fed.used), self._fed)
 
-    def skip(self) -> None:
-        """Says nothing: only the offset changes.
+    def reopen(self, epoch: int) -> None:
+        """An end was taken back, before anybody read it here: goes on at that epoch, or at a later one if it is there.
 
         Raises:
             ValueError: The input is closed.
         """
         self.check_open()
-        self._feed(Rows(self._fed.epoch), self._fed)
+        ahead = epoch > self._fed.epoch
+        self._feed(
+            Rows(max(epoch, self._fed.epoch)), replace(self._fed, epoch=epoch, used=False) if ahead else self._fed
+        )
 
     def read(self) -> Answer:
         """See `limnad.timely.source.Reader`."""

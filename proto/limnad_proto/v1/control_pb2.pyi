@@ -356,12 +356,12 @@ class Failed(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., traceback: _Optional[str] = ..., stage: _Optional[str] = ..., time: _Optional[_Iterable[int]] = ..., fault: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("input", "rows", "advance_to", "close", "nothing", "request", "check", "offset", "drained")
+    __slots__ = ("input", "rows", "advance_to", "close", "reopen", "request", "check", "offset", "drained")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ADVANCE_TO_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
-    NOTHING_FIELD_NUMBER: _ClassVar[int]
+    REOPEN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -370,12 +370,12 @@ class Push(_message.Message):
     rows: Rows
     advance_to: int
     close: bool
-    nothing: bool
+    reopen: int
     request: int
     check: bool
     offset: int
     drained: bool
-    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., nothing: _Optional[bool] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ..., drained: _Optional[bool] = ...) -> None: ...
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., advance_to: _Optional[int] = ..., close: _Optional[bool] = ..., reopen: _Optional[int] = ..., request: _Optional[int] = ..., check: _Optional[bool] = ..., offset: _Optional[int] = ..., drained: _Optional[bool] = ...) -> None: ...
 
 class Rows(_message.Message):
     __slots__ = ("encoding", "payload")

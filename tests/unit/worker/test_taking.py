@@ -6,6 +6,7 @@ import polars as pl
 
 from limnad.batch import encode
 from limnad.connectors.hand import HandReader
+from limnad.timely.source import Rows
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import exchange_pb2
 from limnad_worker.taking import Taking
@@ -55,3 +56,22 @@ def test_an_input_that_is_full_holds_up_no_other() -> None:
     (taken, refused) = taking.answers(inputs)  # type: ignore[arg-type]
     assert (taken.request, taken.error) == (1, "")
     assert (refused.request, refused.error) == (3, "no open input 'y'")
+
+
+def test_an_input_whose_end_was_taken_back_goes_on_behind_what_was_complete() -> None:
+    """So that an epoch that was shown stays as it was; where the input is further itself, there it goes on."""
+    taking, inputs = Taking(), OneInput()
+    entries = [rows(1), wire.Push(input="x", reopen=0), wire.Push(input="x", reopen=3), wire.Push(input="x", reopen=2)]
+    for offset, entry in enumerate(entries):
+        entry.offset = offset
+        taking.push(entry)
+    assert [answer.offset for answer in taking.answers(inputs)] == [0, 1, 2, 3]  # type: ignore[arg-type]
+    assert (inputs.hand.offset, inputs.hand.epoch) == (4, 3)
+    read = [inputs.hand.read() for _ in entries]
+    assert [(answer.epoch, answer.batch is None) for answer in read if isinstance(answer, Rows)] == [
+        (0, False),
+        (0, True),
+        (3, True),
+        (3, True),
+    ]
+    assert inputs.hand.position() == {"offset": 4, "epoch": 3, "used": False}
