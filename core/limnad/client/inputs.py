@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 from limnad.client.channels import Line
 from limnad.client.moments import Moment
 from limnad.client.translation import FIRST_WAIT_S, LONGEST_WAIT_S, UnknownJob, Unreachable, translated
-from limnad.cluster.producers import ANONYMOUS, DOUBT_S
 from limnad.errors import ClusterError, JobError
+from limnad.limits import ANONYMOUS, DOUBT_S
 from limnad_proto.v1 import control_pb2, exchange_pb2, jobs_pb2
 
 T = TypeVar("T")

@@ -15,16 +15,8 @@ So whatever may still be repeated is remembered. A number that is not known any 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-ANONYMOUS: Final = "anonymous "
-"""Begins the names of producers without a name."""
-
-DOUBT_S: Final = 120.0
-"""Longer than a client tries by itself."""
-
-FORGOTTEN_S: Final = 600.0
-"""So much longer than `DOUBT_S` that no difference of clocks matters."""
+from limnad.limits import ANONYMOUS, FORGOTTEN_S
 
 
 class Silence:

@@ -12,7 +12,7 @@ from limnad import ClusterError
 from limnad.client import inputs
 from limnad.client.inputs import Input
 from limnad.client.translation import Unreachable
-from limnad.cluster.producers import ANONYMOUS, DOUBT_S
+from limnad.limits import ANONYMOUS, DOUBT_S
 from limnad_proto.v1 import jobs_pb2
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from limnad.cluster import producers
 from limnad.cluster.records import CheckpointRecord, PartitionRecord, PartRecord
+from limnad.limits import ANONYMOUS
 from limnad_proto.v1 import control_pb2 as wire
 from limnad_proto.v1 import jobs_pb2
 from limnad_worker.feeding import LoggedFeeder, Surroundings
@@ -83,7 +84,7 @@ def test_logs_are_trimmed_by_the_checkpoints_that_are_kept() -> None:
 def test_a_producer_without_a_name_is_forgotten_when_it_is_silent_and_checkpoints_have_passed_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nameless, ann = f"{producers.ANONYMOUS}1", "ann"
+    nameless, ann = f"{ANONYMOUS}1", "ann"
 
     async def test() -> None:
         tasks: list[asyncio.Task[None]] = []
@@ -98,7 +99,7 @@ def test_a_producer_without_a_name_is_forgotten_when_it_is_silent_and_checkpoint
         keep = lambda work: tasks.append(asyncio.ensure_future(work))  # noqa: E731
         fed = LoggedFeeder(vault, Surroundings(view, tell, keep, nothing, nothing))
         fed.begin(1)
-        for producer in (nameless, ann, f"{producers.ANONYMOUS}2"):
+        for producer in (nameless, ann, f"{ANONYMOUS}2"):
             push = wire.Push(input="rows", rows=wire.Rows())
             await fed.push(jobs_pb2.PushRequest(push=push, producer=producer, sequence=1))
         fed.made(2, record(2))
@@ -107,7 +108,7 @@ def test_a_producer_without_a_name_is_forgotten_when_it_is_silent_and_checkpoint
         assert (await vault.claim_log("rows", 1)).producers == known, "they may be heard of again"
         monkeypatch.setattr(producers, "FORGOTTEN_S", 0.0)
         await fed.retained([2])
-        left = {ann, f"{producers.ANONYMOUS}2"}
+        left = {ann, f"{ANONYMOUS}2"}
         assert set((await vault.claim_log("rows", 1)).producers) == left, "no checkpoint has passed the other one"
         assert [fed.last_sequence("rows", each) for each in (nameless, ann)] == [0, 1]
         await vault.close()
