@@ -100,6 +100,34 @@ def test_a_restarted_leader_goes_on_with_its_jobs(tmp_path: Path) -> None:
         assert epochs(running.outputs()) == expected()
 
 
+def test_a_job_whose_own_store_is_away_when_the_leader_is_restarted_holds_up_no_other(tmp_path: Path) -> None:
+    fed, own = write(tmp_path, FED), tmp_path / "own"
+    with (
+        Agents(1, "--store", f"dir:{tmp_path / 'store'}", folder=tmp_path).start(0) as agents,
+        agents.client() as client,
+    ):
+        agents.gathered()
+        lonely = client.submit(fed, workers=1, checkpointing=Checkpointing(every_s=None, store=f"dir:{own}", name="x"))
+        fine = client.submit(fed, workers=1, checkpointing=Checkpointing(every_s=None))
+        lonely.input("words", "ann").on_next(["a"])
+        agents.kill(0)
+        own.rename(tmp_path / "away")
+        own.write_text("what is mounted here by mistake")
+        agents.start(0)
+        fine.input("words", "ann").on_next(["b"])  # It is served.
+        told = {status.job: status for status in client.jobs()}
+        assert told[lonely.name].state == "recovering"
+        assert "begins when its store is no longer away" in told[lonely.name].recovery.waiting
+        assert told[fine.name].state == "running"
+        listed = limnad("jobs", address=agents.addresses[0]).stderr
+        assert f"{lonely.name} waits: the job begins when its store is no longer away" in listed
+        own.unlink()
+        (tmp_path / "away").rename(own)
+        lonely.input("words", "ann").close()
+        assert lonely.wait().state == "finished"
+        assert next(rows for _, rows in lonely.subscribe("counts")) == [("a", 1)]
+
+
 def test_what_may_be_done_with_a_job(tmp_path: Path) -> None:
     endless = write(tmp_path, ENDLESS)
     store = f"dir:{tmp_path / 'store'}"
