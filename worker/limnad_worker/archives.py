@@ -18,6 +18,7 @@ from pathlib import Path
 
 import grpc
 
+from limnad.cluster.registry import Deposed
 from limnad.errors import ClusterError
 from limnad.store import StoreError
 from limnad_proto.v1 import control_pb2, control_pb2_grpc
@@ -127,7 +128,7 @@ class Archives:
         """
         while True:
             await asyncio.sleep(LOOK_S)
-            with contextlib.suppress(StoreError):  # Then the next look finds them.
+            with contextlib.suppress(StoreError, Deposed):  # Then the next look finds them, or the next leader.
                 for digest in self._unused.look(await self.names(), await used(), time.monotonic()):
                     self.awaited.discard(digest)
                     await self.forget(digest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from limnad.cluster.registry import Deposed, Fate, forgotten
@@ -109,17 +109,26 @@ class Roster:
             if record == entry.saved:
                 return
             if self._books is not None:
-                try:
-                    await self._books.save(record)
-                    if entry.saved is None:  # A leader that comes now finds the job; one that came before does not.
-                        await self._books.check()
-                except Deposed as error:
-                    self._deposed.set()
-                    raise Unavailable(f"{error}: ask it") from None
+                await self._leading(self._books.save(record))
+                if entry.saved is None:  # A leader that comes now finds the job; one that came before does not.
+                    await self._leading(self._books.check())
             entry.saved = record
         if record.fate is Fate.ENDED:
             await self._forget_old()
             steering.let_go_of_outputs(entry.job, self.jobs)
+
+    async def _leading(self, work: Awaitable[None]) -> None:
+        """Does what only a leader may.
+
+        Raises:
+            Unavailable: Another one has taken over.
+            StoreError: See `Books`.
+        """
+        try:
+            await work
+        except Deposed as error:
+            self._deposed.set()
+            raise Unavailable(f"{error}: ask it") from None
 
     # -- who is forgotten ----------------------------------------------------------------------------------------------
 
@@ -165,15 +174,11 @@ class Roster:
     async def _forget(self, entry: Entry) -> None:
         request = entry.job.request
         if self._books is not None and entry.saved is not None:
-            try:
-                await self._books.forget(entry.saved)
-            except Deposed as error:
-                self._deposed.set()
-                raise Unavailable(f"{error}: ask it") from None
+            await self._leading(self._books.forget(entry.saved))
         self.entries.pop(entry.job.name, None)
         self._requests.pop(request.request_id, None)
         if request.archive and request.archive not in self.archives_in_use:
-            await self._archives.forget(request.archive)
+            await self._leading(self._archives.forget(request.archive))
 
     @property
     def archives_in_use(self) -> set[str]:

@@ -455,3 +455,21 @@ def test_a_job_that_was_half_forgotten_is_forgotten_by_the_next_leader(
 
     run(test)
     assert registered(tmp_path)["etl"].number == 3
+
+
+def test_a_leader_that_was_deposed_deletes_nothing_and_says_whom_to_ask(tmp_path: Path) -> None:
+    async def test() -> None:
+        leader = await led(tmp_path, "first")
+        job = await leader.submit(REQUEST)
+        await job.cancel()
+        await leader.roster.settle(job)
+        second = await led(tmp_path, "second")
+        with pytest.raises(Unavailable, match="another leader has taken over: ask it"):
+            await leader.roster.delete(job)
+        assert leader.deposed.is_set()
+        assert [view.job for view in await listed(second)] == [job.name]
+        await leader.stop()
+        await second.stop()
+
+    run(test)
+    assert list(registered(tmp_path)) == ["job-1"]
