@@ -255,7 +255,7 @@ FRAMES: Final = {
     "rename": same("{0}.rename({mapping})", renaming),
     "drop": same("{0}.drop({column})", lambda h: {"column": repr(h.column()) if len(h.schema) > 1 else _unfit()}),
     "explode": same("{0}.explode({column})", lambda h: {"column": repr(h.column(lambda t: isinstance(t, pl.List)))}),
-    "map_batches": Operator("{0}.map_batches(lambda f: f[::-1])", "{0}"),
+    "map_batches": Operator("{0}.map_batches(lambda f: f[1:].vstack(f[:1]))", "{0}"),
     "agg": same("{0}.group_by({by}).agg({aggregations})", lambda h: {**grouping(h), **aggregations(h, merged, merged)}),
     "agg of whole groups": Operator(
         "{0}.group_by({by}).agg({aggregations})",

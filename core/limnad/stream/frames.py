@@ -18,6 +18,7 @@ from limnad.stream.joins import How, join_frames
 from limnad.stream.operators.per_time import PerTime
 from limnad.stream.operators.running import Running
 from limnad.stream.partitions import ByColumns
+from limnad.stream.row_by_row import check_row_by_row
 from limnad.timely.graph import GraphError, Stage
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class FrameStream(Stream):
         """Like `polars.DataFrame.select`; expressions must be row by row.
 
         Raises:
-            GraphError: They are not, for certain: they make a row out of none, and would make one of each batch.
+            GraphError: They are not, as far as Polars can tell.
         """
 
         def selected(frame: pl.DataFrame) -> pl.DataFrame:
@@ -79,14 +80,25 @@ class FrameStream(Stream):
                 "select() takes expressions row by row, and these make one row of a whole batch, whatever a batch is: "
                 "count() and group_by(...).agg(...) answer for a whole epoch, with_columns() adds a constant"
             )
+        check_row_by_row("select", [*exprs, *named.values()])
         return self._step("select", selected)
 
     def with_columns(self, *exprs: IntoExpr, **named: IntoExpr) -> FrameStream:
-        """Like `polars.DataFrame.with_columns`; expressions must be row by row."""
+        """Like `polars.DataFrame.with_columns`; expressions must be row by row.
+
+        Raises:
+            GraphError: They are not, as far as Polars can tell.
+        """
+        check_row_by_row("with_columns", [*exprs, *named.values()])
         return self._step("with_columns", lambda frame: frame.with_columns(*exprs, **named))
 
     def filter(self, *predicates: pl.Expr, **equal: Any) -> FrameStream:
-        """Like `polars.DataFrame.filter`; predicates must be row by row."""
+        """Like `polars.DataFrame.filter`; predicates must be row by row.
+
+        Raises:
+            GraphError: They are not, as far as Polars can tell.
+        """
+        check_row_by_row("filter", predicates)
         return self._step("filter", lambda frame: frame.filter(*predicates, **equal))
 
     def explode(self, *columns: str) -> FrameStream:
@@ -133,6 +145,7 @@ class FrameStream(Stream):
         """Groups rows by columns or row-by-row expressions; go on with ``agg``, ``len`` or ``running``."""
         if not by:
             raise GraphError("group_by() needs at least one column or expression")
+        check_row_by_row("group_by", by)
         return GroupBy(self, by)
 
     def unique(self, *columns: str) -> FrameStream:

@@ -148,6 +148,37 @@ def test_nan_joins_nan(how: Any, expected: int, workers: int) -> None:
     assert (len(found[0]), len(found[1])) == (expected, how != "anti")
 
 
+OF_A_BATCH: dict[str, Operator] = {
+    "a sum": lambda s: s.with_columns(s=pl.col("n") - pl.col("n").sum()),
+    "a share": lambda s: s.select("k", share=pl.col("n") / pl.col("n").max()),
+    "a running sum": lambda s: s.with_columns(pl.col("n").cum_sum()),
+    "over": lambda s: s.with_columns(pl.col("n").sum().over("k")),
+    "the number of rows": lambda s: s.with_columns(rows=pl.len()),
+    "the greatest": lambda s: s.filter(pl.col("n") == pl.col("n").max()),
+    "the first": lambda s: s.filter(pl.col("k").is_first_distinct()),
+    "a group by rank": lambda s: s.group_by(pl.col("n").rank()),
+    "of text": lambda s: s.with_columns(pl.col("k").str.to_uppercase().shift()),
+}
+
+
+@pytest.mark.skipif(not hasattr(pl.col("n").meta, "is_row_separable"), reason="this Polars does not tell")
+@pytest.mark.parametrize("name", OF_A_BATCH)
+def test_what_is_not_row_by_row_is_refused(name: str) -> None:
+    with pytest.raises(GraphError, match=r"takes expressions row by row, and .* makes something of all rows"):
+        build(lambda flow: OF_A_BATCH[name](flow.input("rows", SCHEMA)))
+
+
+def test_what_is_row_by_row_or_may_be_is_taken() -> None:
+    taken = [
+        pl.col("k").str.to_date(strict=False).alias("guessed"),
+        pl.col("l").list.eval(pl.element().sum()).alias("in a list"),
+        pl.col("n").map_elements(lambda n: n, return_dtype=pl.Int64).alias("a function"),
+        pl.col("n").is_in([1, 2]).alias("among"),
+        pl.when(pl.col("n") > 1).then(pl.col("x")).otherwise(pl.lit(0)).alias("if"),
+    ]
+    build(lambda flow: flow.input("rows", SCHEMA).with_columns(taken).output("out"))
+
+
 @workers_
 def test_unique(workers: int) -> None:
     check(lambda s: s.drop("l").unique(), lambda f: f.drop("l").unique(), workers)
