@@ -66,7 +66,8 @@ class Hand:
 
     def columns(self) -> list[str]:
         """One column or more."""
-        return self.draw(st.lists(st.sampled_from([*self.schema]), min_size=1, max_size=3, unique=True))
+        most = self.one_of(1, 2, 3)
+        return self.draw(st.lists(st.sampled_from([*self.schema]), min_size=1, max_size=most, unique=True))
 
     def place(self, fits: Callable[[pl.DataType], bool] = lambda _: True, side: int = 0) -> int:
         """Where in a record a column is."""

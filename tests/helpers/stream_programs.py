@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tests.helpers import stream_references
 from tests.helpers.stream_operators import FRAMES, RECORDS, Hand, Operator, Shape, Unfit
-from tests.helpers.stream_values import COMMON, DTYPES, INTEGERS, Schema, rows, schema_text
+from tests.helpers.stream_values import COMMON, DTYPES, INTEGERS, Schema, rows_of_epochs, schema_text
 
 _IMPORTS: Final = """\
 import datetime
@@ -157,7 +157,8 @@ class _Draft:
         name = f"{self.prefix}{number}"
         first = self._stream()
         table = FRAMES if self.shapes[first].frames else RECORDS
-        chosen = self.draw(st.sampled_from([*table, "iterate"]))
+        often = [name for name in table if "agg" in name or name == "scan"]
+        chosen = self.draw(st.sampled_from([*table, *often, *often, "iterate"]))
         try:
             if chosen == "iterate":
                 self._iterate(name, first)
@@ -253,7 +254,7 @@ def programs(draw: st.DrawFn, steps: int = 7) -> Program:
         names = draw(st.lists(st.sampled_from([*columns]), min_size=1, unique=True))
         shape = Shape(frames=draw(st.sampled_from([True, True, False])), schema={n: columns[n] for n in names})
         name = f"s{number}"
-        inputs[name] = (shape, draw(st.lists(rows(shape.schema), min_size=1, max_size=4)))
+        inputs[name] = (shape, draw(rows_of_epochs(shape.schema)))
         schema = f", {schema_text(shape.schema)}" if shape.frames else ""
         draft.given(name, shape)
         draft.job.append(f"{name} = flow.input({name!r}{schema})")

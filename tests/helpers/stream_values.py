@@ -97,6 +97,8 @@ def schema_text(schema: Schema) -> str:
 
 
 @st.composite
-def rows(draw: st.DrawFn, schema: Schema, most: int = 8) -> list[tuple[Any, ...]]:
-    """Rows of a schema."""
-    return draw(st.lists(st.tuples(*map(values, schema.values())), max_size=most))
+def rows_of_epochs(draw: st.DrawFn, schema: Schema, most: int = 10) -> list[list[tuple[Any, ...]]]:
+    """Rows of some epochs; a column has few different values, so that there are groups and matches."""
+    few = [draw(st.lists(values(dtype), min_size=1, max_size=3)) for dtype in schema.values()]
+    row = st.tuples(*map(st.sampled_from, few))
+    return draw(st.lists(st.lists(row, max_size=most), min_size=1, max_size=4))
