@@ -14,8 +14,11 @@ from limnad_operator.api import ApiError, connect
 from limnad_operator.lease import Lease
 from limnad_operator.logs import set_up
 from limnad_operator.settings import Settings, load, own_name, own_namespace
+from limnad_operator.shell.calling import ThreadedApi
+from limnad_operator.shell.leaders import GrpcLeaders
 from limnad_operator.shell.operator import Operator
 from limnad_operator.shell.serving import serve
+from limnad_operator.shell.views import WATCHED
 
 
 def main() -> None:
@@ -35,7 +38,8 @@ async def _run(settings: Settings) -> int:
     lease = Lease(identity, settings.lease, settings.lease_namespace or own_namespace())
     namespaces = settings.namespaces or (own_namespace(),)
     operator = Operator(
-        api,
+        ThreadedApi(api, watches=len(WATCHED) * len(namespaces)),
+        GrpcLeaders(),
         namespaces,
         lease,
         deployment=settings.lease_owner,

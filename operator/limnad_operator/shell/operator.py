@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from limnad_operator.api import Api, ApiError, Watched
+from limnad_operator.api import ApiError, Watched
 from limnad_operator.lease import RENEW_S, Lease
 from limnad_operator.queue import Queue
 from limnad_operator.reconcile.plan import Object
 from limnad_operator.shell.acting import Actor, Conflict, NotLeading
-from limnad_operator.shell.calling import ThreadedApi
-from limnad_operator.shell.leaders import GrpcLeaders
+from limnad_operator.shell.calling import AsyncApi
+from limnad_operator.shell.leaders import Leaders
 from limnad_operator.shell.measuring import Measures
 from limnad_operator.shell.observing import Observer
 from limnad_operator.shell.views import KINDS, SELECTORS, WATCHED, Cache, Key, worth_a_look
 
 _LOG = logging.getLogger("limnad_operator")
-
-T = TypeVar("T")
 
 TASKS = 8
 """How many objects are looked at at a time."""
@@ -38,25 +33,30 @@ class Operator:
 
     Args:
         api: The API server.
+        leaders: The clusters' leaders.
         namespaces: Where it works.
         lease: Which says whether it may act.
         deployment: What runs it, if anything does: the lease is to go with it.
         resync_s: How often everything is listed and looked at anew.
         by_service: See `Observer`.
+        clock_s: What the lease and pauses are measured with: it never goes back, and the loop's sleeps are by it.
+        wall_s: Unix time.
     """
 
     def __init__(
         self,
-        api: Api,
+        api: AsyncApi,
+        leaders: Leaders,
         namespaces: Sequence[str],
         lease: Lease,
         *,
         deployment: str = "",
         resync_s: float,
         by_service: bool = False,
+        clock_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
-        self._calls = ThreadedApi(api)
         self._namespaces = namespaces
         self._lease = lease
         self._deployment = deployment
@@ -64,18 +64,18 @@ class Operator:
         self._cache = Cache()
         self._queue: Queue[Key] = Queue()
         self._woken = asyncio.Event()
-        self._leaders = GrpcLeaders()
-        self._stopping = threading.Event()
-        self._threads = ThreadPoolExecutor(len(WATCHED) * len(namespaces), thread_name_prefix="watch")
-        observer = Observer(self._calls, self._cache, self._leaders, by_service=by_service)
+        self._leaders = leaders
+        self._clock_s = clock_s
+        self._wall_s = wall_s
+        observer = Observer(api, self._cache, leaders, by_service=by_service)
         self._actor = Actor(
-            self._calls, self._cache, self._leaders, observer, identity=lease.identity, leads=self._leads
+            api, self._cache, leaders, observer, identity=lease.identity, leads=self._leads, wall_s=wall_s
         )
         self.measures = Measures(self._cache, self._queue, self._leads)
         self.reached = False
 
     def _leads(self) -> bool:
-        return self._lease.leads(time.monotonic())
+        return self._lease.leads(self._clock_s())
 
     async def run(self) -> None:
         """Works until it is cancelled; then it gives the lease back."""
@@ -89,8 +89,7 @@ class Operator:
                 for task in tasks:
                     group.create_task(task)
         finally:
-            self._stopping.set()
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._api.close()
             await self._give_back()
             await self._leaders.close()
 
@@ -117,14 +116,14 @@ class Operator:
         lease = self._lease
         if self._deployment and lease.owner is None:
             lease.owner = await self._own_deployment()
-        there = await self._calls.get("Lease", lease.namespace, lease.name)
-        began_s = time.monotonic()
-        wanted = lease.wanted(there, began_s, time.time())
+        there = await self._api.get("Lease", lease.namespace, lease.name)
+        began_s = self._clock_s()
+        wanted = lease.wanted(there, began_s, self._wall_s())
         if wanted is None:
             lease.lost()
             return
         try:
-            await (self._calls.create(wanted) if there is None else self._calls.replace(wanted))
+            await (self._api.create(wanted) if there is None else self._api.replace(wanted))
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -134,7 +133,7 @@ class Operator:
     async def _own_deployment(self) -> Object | None:
         """As an owner reference; None: it cannot be had now, and the lease is no worse without."""
         with contextlib.suppress(ApiError):
-            found = await self._calls.get("Deployment", self._lease.namespace, self._deployment)
+            found = await self._api.get("Deployment", self._lease.namespace, self._deployment)
             if found is not None:
                 named = {"name": found["metadata"]["name"], "uid": found["metadata"]["uid"]}
                 return {"apiVersion": "apps/v1", "kind": "Deployment", **named}
@@ -145,9 +144,9 @@ class Operator:
             return
         self._lease.lost()
         with contextlib.suppress(ApiError):
-            there = await self._calls.get("Lease", self._lease.namespace, self._lease.name)
+            there = await self._api.get("Lease", self._lease.namespace, self._lease.name)
             if there is not None and there["spec"].get("holderIdentity") == self._lease.identity:
-                await self._calls.replace(self._lease.released(there))
+                await self._api.replace(self._lease.released(there))
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -156,7 +155,7 @@ class Operator:
         selector = SELECTORS.get(kind, "")
         while True:
             try:
-                listed = await self._in_thread(lambda: self._api.list(kind, namespace, selector))
+                listed = await self._api.list(kind, namespace, selector)
                 self._seen(kind, self._cache.fill(kind, namespace, listed))
                 await self._watch(kind, namespace, listed.version, selector)
             except ApiError as error:
@@ -168,32 +167,17 @@ class Operator:
 
     async def _watch(self, kind: str, namespace: str, version: str, selector: str) -> None:
         """Goes on from one watch to the next until it is time to list anew."""
-        began_s = time.monotonic()
-        while time.monotonic() - began_s < self._resync_s:
+        began_s = self._clock_s()
+        while self._clock_s() - began_s < self._resync_s:
             version = await self._watch_once(kind, namespace, version, selector)
 
     async def _watch_once(self, kind: str, namespace: str, version: str, selector: str) -> str:
-        """One watch, which another thread reads; from where to go on."""
-        news: asyncio.Queue[Watched | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def read() -> None:
-            try:
-                for event in self._api.watch(kind, namespace, version, selector):
-                    loop.call_soon_threadsafe(news.put_nowait, event)
-                    if self._stopping.is_set():
-                        return
-            finally:
-                with contextlib.suppress(RuntimeError):  # The loop is closed.
-                    loop.call_soon_threadsafe(news.put_nowait, None)
-
-        reading = loop.run_in_executor(self._threads, read)
+        """One watch; from where to go on."""
         latest = version
-        while (event := await news.get()) is not None:
+        async for event in self._api.watch(kind, namespace, version, selector):
             latest = event.object["metadata"].get("resourceVersion", latest)
             if event.type != "BOOKMARK":
                 self._changed(kind, event)
-        await reading
         return latest
 
     def _changed(self, kind: str, event: Watched) -> None:
@@ -203,7 +187,7 @@ class Operator:
             self._seen(kind, [object_])
 
     def _seen(self, kind: str, objects: Sequence[Object]) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock_s()
         for object_ in objects:
             for key in self._cache.concerned(kind, object_):
                 self._queue.add(key, now_s)
@@ -214,24 +198,21 @@ class Operator:
             for kind in KINDS:
                 self._seen(kind, list(self._cache.all(kind, namespace)))
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
     # -- looking -------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         while True:
             key = await self._next()
             if not self._leads():
-                self._queue.done(key, time.monotonic())
+                self._queue.done(key, self._clock_s())
             elif not self._cache.complete(key.namespace):
-                self._queue.done(key, time.monotonic(), RETRY_S)
+                self._queue.done(key, self._clock_s(), RETRY_S)
             else:
                 await self._look(key)
 
     async def _next(self) -> Key:
         while True:
-            now_s = time.monotonic()
+            now_s = self._clock_s()
             key = self._queue.take(now_s)
             if key is not None:
                 return key
@@ -242,22 +223,22 @@ class Operator:
                     await self._woken.wait()
 
     async def _look(self, key: Key) -> None:
-        began_s = time.monotonic()
+        began_s = self._clock_s()
         try:
             again_s = await self._actor.look(key)
         except Conflict:
-            self._queue.failed(key, time.monotonic())
+            self._queue.failed(key, self._clock_s())
         except NotLeading:
-            self._queue.done(key, time.monotonic())
+            self._queue.done(key, self._clock_s())
         except ApiError as error:
             self.measures.failed(key.kind)
-            pause_s = self._queue.failed(key, time.monotonic())
+            pause_s = self._queue.failed(key, self._clock_s())
             _LOG.warning("%s %s/%s: %s; again in %g s", *key, error, pause_s)
         except Exception:  # noqa: BLE001 - a fault at one object must not end the work at others
             self.measures.failed(key.kind)
-            pause_s = self._queue.failed(key, time.monotonic())
+            pause_s = self._queue.failed(key, self._clock_s())
             _LOG.exception("%s %s/%s: a fault of the operator; again in %g s", *key, pause_s)
         else:
-            self._queue.done(key, time.monotonic(), again_s)
-        self.measures.looked(key.kind, time.monotonic() - began_s)
+            self._queue.done(key, self._clock_s(), again_s)
+        self.measures.looked(key.kind, self._clock_s() - began_s)
         self._woken.set()
