@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from limnad import JobError
+from limnad import ClusterError, JobError
 from limnad.client import Checkpointing, Client, Job, JobStatus
 from limnad.store import open_store
 from tests.helpers.clusters import Agents
@@ -61,7 +61,7 @@ def test_a_pinned_checkpoint_is_kept_and_no_other_is_made_while_a_pin_holds(tmp_
             held = job.pin("upgrade", hold=True)
             assert job.checkpoints()[0].checkpoint == held
             for refused in (job.checkpoint, lambda: job.rescale(1), lambda: job.restore(kept), lambda: job.pin("more")):
-                with pytest.raises(JobError, match="held at checkpoint"):
+                with pytest.raises(ClusterError, match="held at checkpoint"):
                     refused()
         agents.kill(0, signal.SIGTERM)  # A planned stop makes no other one either.
         agents.start(0)

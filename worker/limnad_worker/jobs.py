@@ -284,7 +284,7 @@ class JobService(jobs_pb2_grpc.JobServiceServicer):
         try:
             restoring = stored.restore(self._leader.entry(job.name), request.checkpoint, request.workers)
             generation = await self._whole(restoring)
-        except Refused as error:
+        except (Refused, GivenUp) as error:
             await _abort(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except StoreError as error:
             await _abort(context, error)

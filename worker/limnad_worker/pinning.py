@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from limnad.cluster.registry import Pin
 from limnad_proto.v1 import jobs_pb2
-from limnad_worker.feeding import Refused
+from limnad_worker.asking import GivenUp
 
 if TYPE_CHECKING:
     from limnad_worker.job import Job
@@ -54,7 +54,8 @@ async def pin(job: Job, name: str, *, hold: bool) -> int:
     """Makes a checkpoint and pins it; its number.
 
     Raises:
-        Refused: See `Job.checkpoint`; or another pin holds.
+        Refused: See `Job.checkpoint`.
+        GivenUp: See there; or another pin holds.
     """
     pins = job.pins
     if name not in pins.named:
@@ -87,11 +88,11 @@ def refuse_if_held(job: Job) -> None:
     """Refuses what would make a checkpoint, or go back to one.
 
     Raises:
-        Refused: A pin holds.
+        GivenUp: A pin holds; when it does not any more, this may be tried again.
     """
     for name, each in job.pins.named.items():
         if each.hold:
-            raise Refused(
+            raise GivenUp(
                 f"the job is held at checkpoint {each.checkpoint} by {name!r} and makes no others: wait until that is "
                 "over, or unpin it"
             )

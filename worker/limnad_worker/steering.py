@@ -24,8 +24,8 @@ async def rescale(job: Job, workers: int) -> int:
     kept of the job has the new number only when it has proved good, so that another leader begins with the old one.
 
     Raises:
-        Refused: See `Job.checkpoint`; or a pin holds; or it went back.
-        GivenUp: See `Job.checkpoint`.
+        Refused: See `Job.checkpoint`; or it went back.
+        GivenUp: See `Job.checkpoint`; or a pin holds.
     """
     async with job.steering:
         if workers == job.workers:
@@ -95,7 +95,8 @@ async def restore(job: Job, number: int, workers: int, vault: Vault) -> int:
         vault: The store, opened anew, which is the job's own from now on if that has ended; else it is closed.
 
     Raises:
-        Refused: There is no such checkpoint; or a pin holds.
+        Refused: There is no such checkpoint.
+        GivenUp: A pin holds.
         StoreError: The store is away, or what is to be read there cannot be.
     """
     own = False

@@ -32,6 +32,7 @@ async def restore(entry: Entry, checkpoint: int, workers: int) -> int:
 
     Raises:
         Refused: It keeps no checkpoints, or has no such one.
+        GivenUp: A pin holds.
         StoreError: Its store cannot be reached.
     """
     if not entry.store:
