@@ -89,6 +89,7 @@ class World:
             self._touch(object_)
         else:
             del self.objects[kind, name]
+            self.version += 1
             uid = object_["metadata"]["uid"]
             for key, each in list(self.objects.items()):
                 if any(owner["uid"] == uid for owner in each["metadata"].get("ownerReferences") or []):

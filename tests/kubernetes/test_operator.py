@@ -283,10 +283,10 @@ def test_it_is_scaled_and_jobs_follow(endless: Objects) -> None:
     endless.until("LimnadJob", "stubborn", runs)
     endless.scale("c", 1)
     status = endless.until("LimnadCluster", "c", lambda status: status.get("phase") == "Degraded")
-    assert "the cluster keeps its 3 workers: job stubborn-" in status["failure"]
-    assert "stage 'odd' keeps state that is not by key" in status["failure"]
+    assert "the cluster keeps its 3 workers: job stubborn-" in status["refusal"]
+    assert "stage 'odd' keeps state that is not by key" in status["refusal"]
     (degraded,) = (each for each in status["conditions"] if each["type"] == "Degraded")
-    assert (degraded["status"], degraded["message"]) == ("True", status["failure"])
+    assert (degraded["status"], degraded["message"]) == ("True", status["refusal"])
     for name in ("stubborn", "endless"):
         endless.until("LimnadJob", name, lambda status: runs(status) and status["width"] == 3)
     assert len(worker_pods(endless)) == 3

@@ -234,7 +234,7 @@ def test_what_a_job_refused_is_tried_again_when_it_is_gone_or_has_a_width_of_its
         let_go(world)
         operator.work(TURNS)
         status = check_settled(world)
-        assert (status["phase"], len(world.pods), status.get("failure", "")) == ("Running", 1, "")
+        assert (status["phase"], len(world.pods), status.get("refusal", "")) == ("Running", 1, "")
 
 
 def with_its_own_width(world: World) -> None:

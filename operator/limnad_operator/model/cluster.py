@@ -319,7 +319,8 @@ class ClusterStatus(Model):
         "when the jobs that refused it are gone.",
     )
     refusing: list[str] = Field(default_factory=list, description="The jobs that did not follow it.")
-    failure: str = Field("", description="Why that failed.")
+    refusal: str = Field("", description="Why that failed.")
+    failure: str = Field("", description="Why the template was taken back.")
     build: str = Field("", description="The version that the leader runs.")
     jobs: int = Field(0, description="How many jobs have not ended.")
     step: Step | None = Field(None, description="The step of a scale, an upgrade or a deletion.")

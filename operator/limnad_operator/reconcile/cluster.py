@@ -45,7 +45,10 @@ def reconcile_cluster(seen: ClusterSeen) -> Plan:
 
 
 def _let_go_of_what_nobody_owns(it: Situation) -> None:
-    """Jobs and pins whose objects are gone."""
+    """Jobs and pins whose objects are gone, and jobs that are held for an upgrade that is over.
+
+    What was asked of a leader may be done after its answer was given up, and after others have taken the next steps.
+    """
     for job in it.orphans:
         it.draft.tell("JobOrphaned", f"The object of job {job.name} is gone: it is cancelled.", about=job.name)
         it.draft.actions.append(Call(Operation.CANCEL, job.name, job.owner))
@@ -55,7 +58,8 @@ def _let_go_of_what_nobody_owns(it: Situation) -> None:
     for job in it.leader.jobs.values():
         for pin in job.pins:
             kind, _, uid = pin.partition(":")
-            if kind == "object" and uid not in checkpoints:
+            over = kind == upgrading.PIN and (it.status.step is None or it.status.step.kind in scaling.STEPS)
+            if over or (kind == "object" and uid not in checkpoints):
                 it.draft.actions.append(Call(Operation.UNPIN, job.name, values=(("pin", pin),)))
 
 
@@ -115,8 +119,7 @@ def _tell_degraded(it: Situation) -> None:
         elif answer.fault is Fault.INVALID:
             problems.append(("Invalid", f"the API server does not take what the spec leads to: {answer.text}"))
     problems += it.problems
-    if it.status.failure:
-        problems.append(("StepFailed", it.status.failure))
+    problems += [("StepFailed", text) for text in (it.status.failure, it.status.refusal) if text]
     problems += [("PodFailing", pods.problem(pod)) for pod in it.incurable]
     reason = problems[0][0] if problems else "Fine"
     message = "; ".join(dict.fromkeys(message for _, message in problems))

@@ -30,7 +30,7 @@ from limnad_operator.model import (
 from limnad_operator.reconcile import job_telling
 from limnad_operator.reconcile.plan import Call, Create, Delete, Object, Operation, Plan, Replace, SetFinalizers
 from limnad_operator.reconcile.seen import Fault, JobObjectSeen, JobSeen
-from limnad_operator.reconcile.submitting import Submission, call, leader_name, owner, submission
+from limnad_operator.reconcile.submitting import Submission, call, digest_of, leader_name, owner, submission
 from limnad_operator.reconcile.telling import Draft, unix
 
 FINALIZER = f"{GROUP}/state"
@@ -41,6 +41,9 @@ DELETION_S = 120.0
 
 SUSPEND, SAVEPOINT = "suspend", "savepoint"
 """Names of pins."""
+
+ANOTHER = "another"
+"""Of `JobStatus.submitted`: something else than what is wanted now."""
 
 TEMPLATE = f"{GROUP}/job-template"
 """Annotation of a job's own cluster: the digest of its template."""
@@ -77,10 +80,12 @@ class Look:
         """Plans a call about this job."""
         self.draft.actions.append(Call(operation, self.name, owner(self.seen.object), tuple(values.items())))
 
-    def done(self, operation: Operation) -> bool:
-        """Whether the leader has just done this."""
-        done = [each.action for each in self.seen.answers if each.fault is None]
-        return any(isinstance(action, Call) and action.operation is operation for action in done)
+    def done(self, operation: Operation) -> Call | None:
+        """What of this the leader has just done."""
+        for each in self.seen.answers:
+            if each.fault is None and isinstance(each.action, Call) and each.action.operation is operation:
+                return each.action
+        return None
 
     def refusal(self, operation: Operation) -> str:
         """What the leader said against it; empty: nothing."""
@@ -227,7 +232,12 @@ def _again(look: Look) -> bool:
 
 
 def _submit(look: Look, wanted: Submission) -> bool:
-    if why := look.refusal(Operation.SUBMIT):
+    why = look.refusal(Operation.SUBMIT)
+    if why and look.job is not None and not look.job.ended:
+        # It was submitted, nobody heard the answer, and then the spec was changed: what runs is not what is wanted.
+        look.draft.set(submitted=ANOTHER)
+        return True
+    if why:
         look.draft.set(
             phase=JobPhase.FAILED,
             submitted=wanted.digest,
@@ -237,21 +247,27 @@ def _submit(look: Look, wanted: Submission) -> bool:
         )
         return True
     goes_back = isinstance(look.spec.restore, int) and look.status.submissions == 1
-    if look.done(Operation.SUBMIT) and goes_back:
+    done = look.done(Operation.SUBMIT)
+    if done is not None and digest_of(done) != wanted.digest:
+        look.draft.set(submitted=ANOTHER)  # The spec was changed meanwhile.
+        return True
+    if done is not None and goes_back:
         # It is submitted when this is done: until then both are asked for again, the one under the same request id.
         look.ask(Operation.RESTORE, checkpoint=look.spec.restore)
         return False
     if refused := look.refusal(Operation.RESTORE):
         look.draft.set(refused=look.draft.generation)
         look.draft.tell("RestoreRefused", f"The job goes on from its newest checkpoint: {refused}", warning=True)
-    if refused or look.done(Operation.SUBMIT) or look.done(Operation.RESTORE):
+    if refused or done is not None or look.done(Operation.RESTORE) is not None:
         look.draft.set(submitted=wanted.digest)
-        look.draft.tell("Submitted", f"The job was submitted as {look.name}.")
+        look.draft.tell(
+            "Submitted", f"The job was submitted as {look.name}.", turn=f"submission {look.status.submissions}"
+        )
         return False
     again = look.status.submissions > 1
     resume = look.spec.upgrade_mode is not UpgradeMode.STATELESS if again else look.spec.restore != RestoreFrom.NONE
-    replace = look.job is not None and look.job.ended
-    look.draft.actions.append(call(look.seen.object, wanted, look.status.submissions, resume=resume, replace=replace))
+    # The same request each time: whether it was heard is not known, and the leader compares.
+    look.draft.actions.append(call(look.seen.object, wanted, look.status.submissions, resume=resume, replace=again))
     return False
 
 
@@ -289,8 +305,8 @@ def _replace(look: Look, wanted: Submission, job: JobSeen | None) -> bool:
 
 def _suspend(look: Look, job: JobSeen | None) -> bool:
     status = look.status
-    if status.phase is JobPhase.SUSPENDED or (status.phase.ended and (job is None or job.ended)):
-        return False
+    if (status.phase is JobPhase.SUSPENDED or status.phase.ended) and (job is None or job.ended):
+        return False  # Else it was submitted by a request that came late.
     if status.phase is not JobPhase.SUSPENDING:
         if status.refused == look.draft.generation:
             return False
@@ -330,7 +346,7 @@ def _note_kicks(look: Look) -> None:
     """A job whose epoch does not advance is started again, a few times."""
     job, status, now_s = look.job, look.status, look.seen.now_s
     if job is None or job.state != "running" or look.cluster is None:
-        look.draft.set(epoch_since=now_s)
+        look.draft.set(epoch_since=0.0)
         return
     if job.epoch != status.epoch or not status.epoch_since:
         look.draft.set(epoch_since=now_s)

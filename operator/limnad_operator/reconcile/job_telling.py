@@ -45,7 +45,8 @@ def _as_the_leader_says(draft: Draft[JobStatus], job: JobSeen) -> None:
         if phase is not before.phase:
             bad = phase in (JobPhase.FAILED, JobPhase.RECOVERING)
             why = job.error if phase is JobPhase.FAILED else _of_recovering(job) if phase is JobPhase.RECOVERING else ""
-            draft.tell(f"Job{phase}", f"Job {job.name} is {job.state}{f': {why}' if why else ''}", warning=bad)
+            said = f"Job {job.name} is {job.state}{f': {why}' if why else ''}"
+            draft.tell(f"Job{phase}", said, warning=bad, turn=f"run {before.submissions} {job.generation}")
         draft.set(phase=phase, ended=job.ended_s if phase.ended else None)
     draft.set(
         generation=job.generation,

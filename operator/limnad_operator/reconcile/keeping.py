@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from limnad_operator.manifests import certificates_due, children
 from limnad_operator.manifests.naming import PREVIOUS
+from limnad_operator.manifests.pods import worker_template
 from limnad_operator.model import ClusterSpec, StepKind, TlsMode, TokensMode
 from limnad_operator.reconcile.diff import changed, replaced, template_digest
 from limnad_operator.reconcile.plan import (
@@ -55,6 +56,23 @@ def template_in_force(it: Situation) -> bool:
     return not healthy or healthy == it.wanted_digest
 
 
+def template_before(it: Situation) -> Object:
+    """The pods' template that was healthy: it lies with the StatefulSet, unless somebody has deleted that.
+
+    Then it is made anew, with the image that was healthy; whatever else has changed cannot be known any more.
+    """
+    there, healthy = it.workers, it.status.template
+    if there is not None:
+        kept: list[Object] = [there["spec"]["template"]]
+        if previous := (there["metadata"].get("annotations") or {}).get(PREVIOUS):
+            kept.append(json.loads(previous))
+        for template in kept:
+            if template_digest({"spec": {"template": template}}) == healthy:
+                return template
+    image = it.status.image or it.spec.image
+    return worker_template(replace(it.shape, spec=it.spec.model_copy(update={"image": image})))
+
+
 def _in_force(it: Situation, manifest: Object) -> Object:
     """A manifest as it is to be now."""
     if manifest["kind"] not in ("StatefulSet", "Deployment"):
@@ -64,17 +82,16 @@ def _in_force(it: Situation, manifest: Object) -> Object:
     if manifest["kind"] == "Deployment":
         image = it.spec.image if new else it.status.image or it.spec.image
         return _coordinator(it, it.spec.model_copy(update={"image": image}))
-    if there is None:
-        return manifest
     step = it.status.step
+    if there is None:
+        return manifest if new else {**manifest, "spec": {**manifest["spec"], "template": template_before(it)}}
     if new:
         if step is not None and template_digest(there) == step.source != it.wanted_digest:
             annotations = {**manifest["metadata"]["annotations"], PREVIOUS: json.dumps(there["spec"]["template"])}
             return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
         return manifest
-    template = there["spec"]["template"]
-    if step is not None and step.kind is StepKind.ROLLBACK_PODS and template_digest(there) != step.source:
-        template = json.loads((there["metadata"].get("annotations") or {}).get(PREVIOUS, json.dumps(template)))
+    rolls_back = step is not None and step.kind is StepKind.ROLLBACK_PODS
+    template = template_before(it) if rolls_back else there["spec"]["template"]
     metadata = {**manifest["metadata"], "annotations": {}}
     return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "template": template}}
 

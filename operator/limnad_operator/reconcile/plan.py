@@ -103,12 +103,14 @@ class Event:
         message: In a sentence.
         warning: Whether somebody should look.
         about: Which of several that might be told of at once.
+        turn: What it is told of for the first time, if that is not the plan's.
     """
 
     reason: str
     message: str
     warning: bool = False
     about: str = ""
+    turn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

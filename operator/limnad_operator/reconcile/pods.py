@@ -44,6 +44,14 @@ def ready(pod: Object) -> bool:
     return not leaving(pod) and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def unready_since(pod: Object) -> float:
+    """When it was ready last, as far as it says so, in seconds since 1970."""
+    for each in pod.get("status", {}).get("conditions") or []:
+        if each["type"] == "Ready" and each.get("lastTransitionTime"):
+            return unix(each["lastTransitionTime"])
+    return 0.0
+
+
 def lost(pod: Object, after_s: float, now_s: float) -> bool:
     """Whether it should have ended so long ago: its node does not say so."""
     return leaving(pod) and now_s >= unix(pod["metadata"]["deletionTimestamp"]) + after_s

@@ -57,6 +57,7 @@ def _take_lost_ones_for_gone(it: Situation) -> None:
 
 
 def _unready_since(it: Situation) -> dict[str, float]:
+    """By UID; nobody may have looked at a pod for a while in which it was ready."""
     before = it.status.unready
-    unready = [pods.uid(pod) for pod in it.seen.pods if not pods.ready(pod) and not pods.leaving(pod)]
-    return {each: before.get(each, it.seen.now_s) for each in sorted(unready)}
+    unready = [pod for pod in sorted(it.seen.pods, key=pods.uid) if not pods.ready(pod) and not pods.leaving(pod)]
+    return {pods.uid(pod): max(before.get(pods.uid(pod), it.seen.now_s), pods.unready_since(pod)) for pod in unready}

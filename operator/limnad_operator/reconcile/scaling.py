@@ -2,6 +2,7 @@
 
 grow:   (wanted) -> GROW_PODS    more pods; all agents there
                  -> GROW_JOBS    each such job is rescaled; one that refuses stays as it is, and is named
+follow: (settled) -> GROW_JOBS   a job began when not all agents were there
 shrink: (wanted) -> SHRINK_JOBS  agents that are to go get no more work; each such job is rescaled
                  -> SHRINK_PODS  fewer pods: those that go hand their engines over as they get SIGTERM
         refused  -> SHRINK_UNDO  jobs go back to the old number; pods stay, and the job is named
@@ -24,16 +25,18 @@ def take(it: Situation) -> bool:
     step = it.status.step
     if step is None:
         return _begin(it)
-    taken = _STEPS.get(step.kind)
+    taken = STEPS.get(step.kind)
     return False if taken is None else taken(it, step)
 
 
 def _begin(it: Situation) -> bool:
     now, wanted = it.status.replicas, it.spec.workers.replicas
     if it.status.failed_scale and (it.status.failed_scale != it.draft.generation or _nobody_refuses(it, wanted)):
-        it.draft.set(failed_scale=0, refusing=[], failure="" if not it.status.failed_template else it.status.failure)
-    if now == wanted or it.status.failed_scale:
+        it.draft.set(failed_scale=0, refusing=[], refusal="")
+    if it.status.failed_scale:
         return False
+    if now == wanted:
+        return _follow(it, now)
     if it.workers is None or not it.status.template:  # Nothing runs that could be lost.
         it.draft.set(replicas=wanted)
         return True
@@ -47,8 +50,20 @@ def _begin(it: Situation) -> bool:
     return True
 
 
+def _follow(it: Situation, now: int) -> bool:
+    """Jobs that began when not all pods were there, or before the cluster was healthy, follow it too."""
+    if not it.status.template or not it.agents_there or it.why_not_ready:
+        return False
+    if not [job for job in _followers(it, now) if job.state == "running" and not (job.held or job.draining)]:
+        return False
+    it.step_to(StepKind.GROW_JOBS, source=str(now), target=str(now))
+    return True
+
+
 def _done(it: Situation, step: Step) -> bool:
     it.draft.set(step=None)
+    if step.source == step.target:
+        return True
     it.draft.tell("Scaled", f"The cluster has {step.target} workers.")
     return True
 
@@ -89,7 +104,7 @@ def _grow_jobs(it: Situation, step: Step) -> bool:
     if refused:
         named = "; ".join(f"job {name} stays as it is: {why}" for name, why in refused.items())
         message = f"the cluster has {step.target} workers, but {named}"
-        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refused), failure=message)
+        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refused), refusal=message)
         it.draft.tell("ScaleRefused", f"{message}.", warning=True)
     return _done(it, step)
 
@@ -113,7 +128,7 @@ def _shrink_jobs(it: Situation, step: Step) -> bool:
     if refusals:
         named = "; ".join(f"job {name} does not go to fewer workers: {why}" for name, why in refusals.items())
         message = f"the cluster keeps its {step.source} workers: {named}"
-        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refusals), failure=message)
+        it.draft.set(failed_scale=it.draft.generation, refusing=sorted(refusals), refusal=message)
         it.draft.tell("ScaleRefused", f"{message}.", warning=True)
         it.step_to(StepKind.SHRINK_UNDO, source=step.source, target=step.source)
         return True
@@ -200,7 +215,7 @@ def _refusals(it: Situation, jobs: list[JobSeen]) -> dict[str, str]:
     return found
 
 
-_STEPS = {
+STEPS = {
     StepKind.GROW_PODS: _grow_pods,
     StepKind.GROW_JOBS: _grow_jobs,
     StepKind.SHRINK_JOBS: _shrink_jobs,

@@ -10,6 +10,9 @@ from limnad_operator.manifests.naming import digest
 from limnad_operator.model import ClusterSpec, JobSpec, seconds
 from limnad_operator.reconcile.plan import Call, Object, Operation
 
+OF_THE_CALL = ("resume", "replace", "request_id")
+"""Values of a call that say how to submit, not what."""
+
 NAME_LETTERS = 54
 """Of the object's name in the job's: a job's name has 63."""
 
@@ -72,6 +75,11 @@ def submission(spec: JobSpec, cluster: ClusterSpec, config_map: Mapping[str, str
         "width": spec.width,
     }
     return Submission("", tuple(values.items()))
+
+
+def digest_of(call: Call) -> str:
+    """Of what was submitted by that call, which may not be what is wanted any more."""
+    return Submission("", tuple(each for each in call.values if each[0] not in OF_THE_CALL)).digest
 
 
 def call(object_: Object, wanted: Submission, submissions: int, *, resume: bool, replace: bool) -> Call:

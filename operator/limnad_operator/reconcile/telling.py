@@ -57,9 +57,9 @@ class Draft(Generic[StatusT]):
         """Changes the status."""
         self.status = self.status.model_copy(update=changes)
 
-    def tell(self, reason: str, message: str, *, warning: bool = False, about: str = "") -> None:
-        """Adds an event."""
-        self._events.append(Event(reason, message[:1000], warning, about))
+    def tell(self, reason: str, message: str, *, warning: bool = False, about: str = "", turn: str = "") -> None:
+        """Adds an event. What has a number of its own says it (``turn``): it is told once, whatever else happens."""
+        self._events.append(Event(reason, message[:1000], warning, about, turn))
 
     def condition(self, type_: ConditionType, value: bool | None, reason: str, message: str = "") -> None:
         """Says something; None: it is not known whether it is so. The time is that of the last change of its truth."""
@@ -78,10 +78,10 @@ class Draft(Generic[StatusT]):
         self.set(conditions=sorted([*rest, new], key=lambda each: each.type))
 
     def transition(self, type_: ConditionType, *, good: bool = True) -> None:
-        """Tells that a condition has changed its truth, if it has; ``good``: when true."""
+        """Tells that a condition has changed its truth, if it has; ``good``: when true. Of what is new none is."""
         old = next((each for each in getattr(self._before, "conditions", []) if each.type == type_), None)
         new = next(each for each in self._conditions if each.type == type_)
-        if new.status != (old.status if old is not None else str(not good)) and new.status != "Unknown":
+        if new.status not in (old.status if old is not None else "False", "Unknown"):
             warning = (new.status == "True") != good
             name = type_.value if new.status == "True" else f"Not{type_.value}"
             self.tell(name, new.message or new.reason, warning=warning)

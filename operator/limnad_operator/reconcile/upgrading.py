@@ -13,9 +13,10 @@ As long as a cluster has never been healthy there is nothing to lose: pods of an
 
 from __future__ import annotations
 
-from limnad_operator.manifests import TEMPLATE
 from limnad_operator.model import Step, StepKind
 from limnad_operator.reconcile import pods
+from limnad_operator.reconcile.diff import template_digest
+from limnad_operator.reconcile.keeping import template_before
 from limnad_operator.reconcile.plan import Call, Delete, Operation
 from limnad_operator.reconcile.seen import Fault, JobSeen
 from limnad_operator.reconcile.situation import Situation
@@ -50,7 +51,7 @@ def _begin(it: Situation) -> bool:
 
 def _never_healthy(it: Situation, wanted: str) -> bool:
     there = it.workers
-    if there is None or (there["metadata"].get("annotations") or {}).get(TEMPLATE) != wanted:
+    if there is None or template_digest(there) != wanted:
         return False
     old = [pod for pod in it.seen.pods if pods.digest(pod) != wanted]
     if not old and it.all_ready and it.agents_there:
@@ -109,7 +110,7 @@ def _pods(it: Situation, step: Step) -> bool:
         it.step_to(StepKind.UPGRADE_PODS, source=step.source, target=it.wanted_digest, jobs=step.jobs)
         return True
     there = it.workers
-    if there is None or (there["metadata"].get("annotations") or {}).get(TEMPLATE) != step.target:
+    if there is None or template_digest(there) != step.target:
         return False  # `keeping` writes it.
     old = [pod for pod in it.seen.pods if pods.digest(pod) != step.target]
     if old:
@@ -184,24 +185,19 @@ def _roll_back(it: Situation, step: Step, why: str) -> bool:
 
 
 def _rollback_pods(it: Situation, step: Step) -> bool:
-    there = it.workers
-    if there is None or _template(there) != step.source:
+    there, before = it.workers, template_digest({"spec": {"template": template_before(it)}})
+    if there is None or template_digest(there) != before:
         return False  # `keeping` writes it.
-    new = [pod for pod in it.seen.pods if pods.digest(pod) != step.source]
+    new = [pod for pod in it.seen.pods if pods.digest(pod) != before]
     if new:
         _delete(it, new)
         return False
     if not it.leader.known:
         it.note(it.why_not_ready)
         return False
-    it.step_to(StepKind.ROLLBACK_RELEASE, source=step.source, target=step.source, jobs=step.jobs)
+    it.draft.set(template=before)
+    it.step_to(StepKind.ROLLBACK_RELEASE, source=before, target=before, jobs=step.jobs)
     return True
-
-
-def _template(there: dict[str, object]) -> str:
-    from limnad_operator.reconcile.diff import template_digest
-
-    return template_digest(there)
 
 
 def _rollback_release(it: Situation, step: Step) -> bool:

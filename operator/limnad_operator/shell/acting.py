@@ -104,7 +104,7 @@ class Actor:
             plan = reconcile(seen)
             failed = any(answer.fault is not None for answer in answers)
             answers = await self._carry_out(seen.object, plan, act=not failed)
-            if failed or not answers:
+            if failed or not any(map(_is_news, answers)):
                 return plan.again_s
         return 0.0
 
@@ -164,9 +164,11 @@ class Actor:
                 address, credentials = await self._observer.reach(metadata["namespace"], cluster)
                 if not address:
                     raise Unreachable(f"the leader of {cluster} has no address")
+                self._check()  # It took its time to find out how.
                 return await self._leaders.ask(address, credentials, action)
 
     async def _create(self, manifest: Object) -> None:
+        self._check()
         try:
             self._learn(manifest["kind"], await self._api.create(manifest), own=False)
         except ApiError as error:
@@ -233,7 +235,7 @@ class Actor:
         """One event for each transition: its name is made from the turn, so that telling it again changes nothing."""
         self._check()
         metadata = object_["metadata"]
-        told = f"{metadata['uid']} {turn} {event.reason} {event.about}"
+        told = f"{metadata['uid']} {event.turn or turn} {event.reason} {event.about}"
         now = timestamp(self._wall_s())
         manifest = {
             "apiVersion": "v1",
@@ -277,6 +279,11 @@ def reconcile(seen: Seen) -> Plan:
             return reconcile_job(seen)
         case CheckpointSeen():
             return reconcile_checkpoint(seen)
+
+
+def _is_news(answer: Answer) -> bool:
+    """Whether the next look sees something else at once. That something is being deleted the watch tells."""
+    return not isinstance(answer.action, Delete)
 
 
 def _cluster_of(object_: Object) -> str:

@@ -18,13 +18,7 @@ THREADS = 16
 
 
 class AsyncApi(Protocol):
-    """See `limnad_operator.api.Api`, whose calls these are."""
-
-    async def list(self, kind: str, namespace: str, selector: str = "") -> Listed:
-        """See `Api.list`."""
-
-    def watch(self, kind: str, namespace: str, version: str, selector: str = "") -> AsyncIterator[Watched]:
-        """See `Api.watch`."""
+    """See `limnad_operator.api.Api`, of which these are the calls that do not last."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """See `Api.get`."""
@@ -38,12 +32,22 @@ class AsyncApi(Protocol):
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, grace_s: int | None = None) -> None:
         """See `Api.delete`."""
 
+
+class WatchedApi(AsyncApi, Protocol):
+    """The rest of it, too."""
+
+    async def list(self, kind: str, namespace: str, selector: str = "") -> Listed:
+        """See `Api.list`."""
+
+    def watch(self, kind: str, namespace: str, version: str, selector: str = "") -> AsyncIterator[Watched]:
+        """See `Api.watch`."""
+
     def close(self) -> None:
         """Hangs up: no watch says anything any more."""
 
 
 class ThreadedApi:
-    """See `AsyncApi`.
+    """See `WatchedApi`.
 
     Args:
         api: What blocks.

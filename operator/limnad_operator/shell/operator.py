@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from limnad_operator.lease import RENEW_S, Lease
 from limnad_operator.queue import Queue
 from limnad_operator.reconcile.plan import Object
 from limnad_operator.shell.acting import Actor, Conflict, NotLeading
-from limnad_operator.shell.calling import AsyncApi
+from limnad_operator.shell.calling import WatchedApi
 from limnad_operator.shell.leaders import Leaders
 from limnad_operator.shell.measuring import Measures
 from limnad_operator.shell.observing import Observer
@@ -45,7 +46,7 @@ class Operator:
 
     def __init__(
         self,
-        api: AsyncApi,
+        api: WatchedApi,
         leaders: Leaders,
         namespaces: Sequence[str],
         lease: Lease,
@@ -61,18 +62,21 @@ class Operator:
         self._lease = lease
         self._deployment = deployment
         self._resync_s = resync_s
-        self._cache = Cache()
+        self.cache = Cache()
         self._queue: Queue[Key] = Queue()
         self._woken = asyncio.Event()
         self._leaders = leaders
         self._clock_s = clock_s
         self._wall_s = wall_s
-        observer = Observer(api, self._cache, leaders, by_service=by_service)
+        observer = Observer(api, self.cache, leaders, by_service=by_service)
         self._actor = Actor(
-            api, self._cache, leaders, observer, identity=lease.identity, leads=self._leads, wall_s=wall_s
+            api, self.cache, leaders, observer, identity=lease.identity, leads=self._leads, wall_s=wall_s
         )
-        self.measures = Measures(self._cache, self._queue, self._leads)
+        self.measures = Measures(self.cache, self._queue, self._leads)
         self.reached = False
+        self._took_over = asyncio.Event()
+        self._caught_up = False
+        self._missed = False
 
     def _leads(self) -> bool:
         return self._lease.leads(self._clock_s())
@@ -81,6 +85,7 @@ class Operator:
         """Works until it is cancelled; then it gives the lease back."""
         tasks = [
             self._keep_lease(),
+            self._catch_up(),
             *[self._follow(kind, namespace) for kind in WATCHED for namespace in self._namespaces],
             *[self._work() for _ in range(TASKS)],
         ]
@@ -107,10 +112,34 @@ class Operator:
             if leads != led:
                 _LOG.info("%s %s", self._lease.identity, "acts" if leads else "acts no more")
                 self._queue.clear()
+                self._caught_up = False
                 if leads:
-                    self._look_at_all()
+                    self._took_over.set()
+            elif leads and self._missed:  # For a moment it did not know that it leads.
+                self._look_at_all()
             led = leads
             await asyncio.sleep(RENEW_S)
+
+    async def _catch_up(self) -> None:
+        """Whenever it takes over, learns all that the one before has done, before it does anything itself.
+
+        Its watches may be far behind that. What is older than what was listed is no news when they come to it.
+        """
+        while True:
+            await self._took_over.wait()
+            self._took_over.clear()
+            try:
+                # Not a TaskGroup: one that is cancelled while something in it fails forgets that it was.
+                places = itertools.product(WATCHED, self._namespaces)
+                await asyncio.gather(*[self._list_if_it_may(kind, namespace) for kind, namespace in places])
+            except ApiError as error:
+                _LOG.warning("what there is cannot be listed: %s", error)
+                await asyncio.sleep(RETRY_S)
+                self._took_over.set()
+            else:
+                if not self._took_over.is_set():
+                    self._caught_up = True
+                    self._look_at_all()
 
     async def _renew(self) -> None:
         lease = self._lease
@@ -152,18 +181,31 @@ class Operator:
 
     async def _follow(self, kind: str, namespace: str) -> None:
         """Lists and watches a kind, again and again."""
-        selector = SELECTORS.get(kind, "")
         while True:
             try:
-                listed = await self._api.list(kind, namespace, selector)
-                self._seen(kind, self._cache.fill(kind, namespace, listed))
-                await self._watch(kind, namespace, listed.version, selector)
+                await self._watch(kind, namespace, await self._list(kind, namespace), SELECTORS.get(kind, ""))
             except ApiError as error:
-                if error.status == 403:
-                    self._cache.forbidden[kind, namespace] = error.message
                 if error.status != 410:
                     _LOG.warning("%s in %s cannot be watched: %s", kind, namespace, error)
                     await asyncio.sleep(RETRY_S)
+
+    async def _list(self, kind: str, namespace: str) -> str:
+        """Learns all of a kind; from where a watch goes on."""
+        try:
+            listed = await self._api.list(kind, namespace, SELECTORS.get(kind, ""))
+        except ApiError as error:
+            if error.status == 403:
+                self.cache.forbidden[kind, namespace] = error.message
+            raise
+        self._seen(kind, self.cache.fill(kind, namespace, listed))
+        return listed.version
+
+    async def _list_if_it_may(self, kind: str, namespace: str) -> None:
+        try:
+            await self._list(kind, namespace)
+        except ApiError as error:
+            if error.status != 403:
+                raise
 
     async def _watch(self, kind: str, namespace: str, version: str, selector: str) -> None:
         """Goes on from one watch to the next until it is time to list anew."""
@@ -182,21 +224,22 @@ class Operator:
 
     def _changed(self, kind: str, event: Watched) -> None:
         object_ = {"kind": kind, **event.object}
-        before = self._cache.put(kind, object_, deleted=event.type == "DELETED")
+        before = self.cache.put(kind, object_, deleted=event.type == "DELETED")
         if event.type == "DELETED" or worth_a_look(kind, before, object_):
             self._seen(kind, [object_])
 
     def _seen(self, kind: str, objects: Sequence[Object]) -> None:
         now_s = self._clock_s()
         for object_ in objects:
-            for key in self._cache.concerned(kind, object_):
+            for key in self.cache.concerned(kind, object_):
                 self._queue.add(key, now_s)
         self._woken.set()
 
     def _look_at_all(self) -> None:
+        self._missed = False
         for namespace in self._namespaces:
             for kind in KINDS:
-                self._seen(kind, list(self._cache.all(kind, namespace)))
+                self._seen(kind, list(self.cache.all(kind, namespace)))
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -204,8 +247,9 @@ class Operator:
         while True:
             key = await self._next()
             if not self._leads():
+                self._missed = True
                 self._queue.done(key, self._clock_s())
-            elif not self._cache.complete(key.namespace):
+            elif not (self._caught_up and self.cache.complete(key.namespace)):
                 self._queue.done(key, self._clock_s(), RETRY_S)
             else:
                 await self._look(key)
@@ -229,6 +273,7 @@ class Operator:
         except Conflict:
             self._queue.failed(key, self._clock_s())
         except NotLeading:
+            self._missed = True
             self._queue.done(key, self._clock_s())
         except ApiError as error:
             self.measures.failed(key.kind)

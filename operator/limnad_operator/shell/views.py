@@ -49,26 +49,38 @@ class Cache:
     forbidden: dict[tuple[str, str], str] = field(default_factory=dict)
     _objects: dict[tuple[str, str], dict[str, Object]] = field(default_factory=dict)
     _gone: dict[str, None] = field(default_factory=dict)
+    _as_of: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def complete(self, namespace: str) -> bool:
         """Whether all kinds have been listed, or may not be."""
         return all((kind, namespace) in self._objects or (kind, namespace) in self.forbidden for kind in WATCHED)
 
     def fill(self, kind: str, namespace: str, listed: Listed) -> list[Object]:
-        """What is there is this; returns all that are or were there."""
+        """What is there is this; returns all that are or were there. One that is behind what is known has no news."""
+        if _at_most(listed.version, self._as_of.get((kind, namespace), "")):
+            return []
         before = self._objects.get((kind, namespace), {})
         self._objects[kind, namespace] = now = dict(before)
         for each in listed.items:
-            self.put(kind, each)
+            self._put(kind, each)
         there = {each["metadata"]["name"] for each in listed.items}
         for name, each in before.items():
             if name not in there and not _older(listed.version, each):
                 self._bury(now.pop(name))
         self.forbidden.pop((kind, namespace), None)
+        self._as_of[kind, namespace] = listed.version
         return [*now.values(), *(each for name, each in before.items() if name not in now)]
 
     def put(self, kind: str, object_: Object, *, deleted: bool = False) -> Object | None:
-        """The watch tells of a change; what was known of the object."""
+        """The watch tells of a change; what was known of the object. A watch that is behind a list has no news."""
+        metadata = object_["metadata"]
+        version, where = metadata["resourceVersion"], (kind, metadata["namespace"])
+        if _at_most(version, self._as_of.get(where, "")):
+            return self.get(*where, metadata["name"])
+        self._as_of[where] = version
+        return self._put(kind, object_, deleted=deleted)
+
+    def _put(self, kind: str, object_: Object, *, deleted: bool = False) -> Object | None:
         metadata = object_["metadata"]
         held = self._objects.setdefault((kind, metadata["namespace"]), {})
         before = held.get(metadata["name"])
@@ -86,8 +98,10 @@ class Cache:
 
     def learn(self, kind: str, object_: Object) -> None:
         """What was written here: known before the watch tells of it, or when it has told of its deletion already."""
-        if object_["metadata"]["uid"] not in self._gone:
-            self.put(kind, object_)
+        metadata = object_["metadata"]
+        known = _at_most(metadata["resourceVersion"], self._as_of.get((kind, metadata["namespace"]), ""))
+        if not known and metadata["uid"] not in self._gone:
+            self._put(kind, object_)
 
     def _bury(self, object_: Object) -> None:
         self._gone[object_["metadata"]["uid"]] = None
@@ -131,6 +145,11 @@ def _older(version: str, than: Object) -> bool:
     """Whether a resource version is an older one than an object's; of those that are no numbers nobody knows."""
     other = str(than["metadata"]["resourceVersion"])
     return version.isdigit() and other.isdigit() and int(version) < int(other)
+
+
+def _at_most(version: str, other: str) -> bool:
+    """Whether a resource version is not newer than another one; of those that are no numbers nobody knows."""
+    return version.isdigit() and other.isdigit() and int(version) <= int(other)
 
 
 def worth_a_look(kind: str, before: Object | None, after: Object) -> bool:

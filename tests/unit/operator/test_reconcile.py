@@ -318,7 +318,7 @@ def job_seen(status: dict[str, Any] | None = None, spec: dict[str, Any] | None =
     seen = JobObjectSeen(NOW_S, object_, cluster.object, None, leader)
     if "submitted" not in (status or {}):
         starting = {**object_, "status": {"phase": "Starting", "submissions": 1}}
-        call = Call(Operation.SUBMIT, "wc-12345678")
+        (call,) = reconcile_job(replace(seen, object=starting, leader=cluster.leader)).actions
         done = reconcile_job(replace(seen, object=starting, answers=(Answer(call),)))
         assert done.status is not None
         object_["status"]["submitted"] = done.status["submitted"]
