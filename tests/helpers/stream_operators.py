@@ -28,6 +28,10 @@ class Shape:
     frames: bool
     schema: Schema
 
+    def is_like(self, other: Shape) -> bool:
+        """Whether they may be one stream; the order of columns counts."""
+        return self == other and [*self.schema] == [*other.schema]
+
 
 @dataclass
 class Hand:
@@ -191,10 +195,15 @@ def unmerged(hand: Hand) -> str:
     choices = [f"{column}.n_unique()", f"{column}.is_null().sum()", f"{column}.drop_nulls().len()"]
     choices += [f"({column}.count() + pl.len())", f"{column}.filter({predicate(hand)}).len()"]
     choices += [f"pl.lit(3).{each}()" for each in ("sum", "count", "max")]
-    choices += [column, f"{column}.first()", f"{column}.last()", f"{column}.head(2)"]
     if short(hand.schema[name]):
         choices.append(f"{column}.median()")
     return str(hand.one_of(*choices))
+
+
+def ordering(hand: Hand) -> str:
+    """An aggregation that depends on the order of rows."""
+    column = f"pl.col({hand.column()!r})"
+    return str(hand.one_of(f"{column}.first()", f"{column}.last()", f"{column}.head(2)", column))
 
 
 def aggregations(hand: Hand, *kinds: Callable[[Hand], str]) -> Texts:
@@ -225,7 +234,7 @@ def joining(hand: Hand) -> Texts:
 
 def like(hand: Hand) -> Texts:
     """The other stream has to be of the same kind."""
-    if [*hand.shapes[0].schema.items()] != [*hand.shapes[1].schema.items()]:
+    if not hand.shapes[0].is_like(hand.shapes[1]):
         raise Unfit
     return {}
 
@@ -257,11 +266,14 @@ FRAMES: Final = {
     "drop": same("{0}.drop({column})", lambda h: {"column": repr(h.column()) if len(h.schema) > 1 else _unfit()}),
     "explode": same("{0}.explode({column})", lambda h: {"column": repr(h.column(lambda t: isinstance(t, pl.List)))}),
     "map_batches": Operator("{0}.map_batches(lambda f: f[1:].vstack(f[:1]))", "{0}"),
-    "agg": same("{0}.group_by({by}).agg({aggregations})", lambda h: {**grouping(h), **aggregations(h, merged, merged)}),
-    "agg of whole groups": Operator(
+    "agg": same("{0}.group_by({by}).agg({aggregations})", lambda h: {**grouping(h), **aggregations(h, merged)}),
+    "agg of whole groups": same(
+        "{0}.group_by({by}).agg({aggregations})", lambda h: {**grouping(h), **aggregations(h, unmerged, merged)}
+    ),
+    "agg in order": Operator(
         "{0}.group_by({by}).agg({aggregations})",
         "in_order({0}).group_by({by}).agg({aggregations})",
-        lambda h: {**grouping(h), **aggregations(h, unmerged, merged)},
+        lambda h: {**grouping(h), **aggregations(h, ordering, ordering, unmerged)},
     ),
     "group_by len": same("{0}.group_by({by}).len({new})", lambda h: {**grouping(h), "new": repr(h.fresh())}),
     "unique": same("{0}.unique()"),

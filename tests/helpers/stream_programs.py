@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tests.helpers import stream_references
 from tests.helpers.stream_operators import FRAMES, RECORDS, Hand, Operator, Shape, Unfit
-from tests.helpers.stream_values import COMMON, DTYPES, INTEGERS, Schema, rows_of_epochs, schema_text
+from tests.helpers.stream_values import COMMON, DTYPES, INTEGERS, rows_of_epochs, schema_text
 
 _IMPORTS: Final = """\
 import datetime
@@ -54,7 +54,7 @@ class Program:
     Attributes:
         job: The source of a function ``job(flow)``.
         meaning: The source of ``meaning(kept, epoch)``: from the inputs' rows of an epoch to the outputs' rows.
-        inputs: For each input its columns (None: records) and the rows of its epochs.
+        inputs: For each input what it holds, and the rows of its epochs.
         ordered: The outputs whose rows have an order.
     """
 
@@ -198,45 +198,50 @@ class _Draft:
             self.ordered.add(name)
 
     def _iterate(self, name: str, first: str) -> None:
+        """Draws a loop: a program that is run for a number of trips, which a column counts down."""
         if self.loops > 1:
             raise Unfit
-        shape, start = self.shapes[first], first
-        trips = self.draw(st.integers(0, 2))
-        frames = shape.frames
-        counter = f"{name}_trips"
-        schema: Schema = {**shape.schema, counter: pl.Int64()}
+        counter, entered = f"{name}_trips", f"{name}_0"
+        inside = Shape(self.shapes[first].frames, {**self.shapes[first].schema, counter: pl.Int64()})
         body = _Draft(self.draw, f"{name}_", self.loops + 1)
-        entered = f"{name}_0"
-        body.given(entered, Shape(frames, schema))
+        body.given(entered, inside)
+        trips = self.draw(st.integers(0, 2))
         for number in range(1, 1 + self.draw(st.integers(0, 3))):
             body.step(number)
-        again = self.draw(st.sampled_from([s for s, each in body.shapes.items() if _alike(each, body.shapes[entered])]))
+        again = self.draw(st.sampled_from([stream for stream, shape in body.shapes.items() if shape.is_like(inside)]))
         out = [*body.shapes][-1]
-        if frames:
-            begin = f"{start}.with_columns({counter}=pl.lit({trips}, pl.Int64))"
-            fewer = f".filter(pl.col({counter!r}) > 0).with_columns(pl.col({counter!r}) - 1)"
-            begins, job, meaning = begin, again + fewer, again + fewer
-        else:
-            place = [*schema].index(counter)
-            begin = f"{start}.map(lambda r: (*r, {trips}))"
-            begins = f"[(*r, {trips}) for r in {start}]"
-            left = f"(*r[:{place}], r[{place}] - 1)"
-            job = f"{again}.filter(lambda r: r[{place}] > 0).map(lambda r: {left})"
-            meaning = f"[{left} for r in {again} if r[{place}] > 0]"
-        function = f"body_{name}"
-        jobs = _function(f"{function}({entered})", [*body.job, f"return {job}, {out}"])
-        meanings = _function(f"{function}({entered})", [*body.meaning, f"return {meaning}, {out}"])
-        value = f"iterated({begins}, {function})"
-        exec(meanings, self.nothing)
+        count = _count_frames if inside.frames else _count_records
+        (starts, round_again), (start, round_meant) = count(first, again, counter, trips, [*inside.schema])
+        head = f"body_{name}({entered})"
+        job = _function(head, [*body.job, f"return {round_again}, {out}"])
+        meaning = _function(head, [*body.meaning, f"return {round_meant}, {out}"])
+        value = f"iterated({start}, body_{name})"
+        exec(meaning, self.nothing)
         self.nothing[name] = eval(value, self.nothing)
-        self.add(
-            name, body.shapes[out], f"{jobs}\n{name} = {begin}.iterate({function})", f"{meanings}\n{name} = {value}"
-        )
+        iterate = f"{name} = {starts}.iterate(body_{name})"
+        self.add(name, body.shapes[out], f"{job}\n{iterate}", f"{meaning}\n{name} = {value}")
         self.used.add(first)
 
 
-def _alike(left: Shape, right: Shape) -> bool:
-    return [*left.schema.items()] == [*right.schema.items()] and left.frames == right.frames
+Texts = tuple[str, str]
+
+
+def _count_frames(first: str, again: str, counter: str, trips: int, _: list[str]) -> tuple[Texts, Texts]:
+    """How rows begin their first trip, and their next, in a job; and what both mean."""
+    begin = f"{first}.with_columns({counter}=pl.lit({trips}, pl.Int64))"
+    fewer = f"{again}.filter(pl.col({counter!r}) > 0).with_columns(pl.col({counter!r}) - 1)"
+    return (begin, fewer), (begin, fewer)
+
+
+def _count_records(first: str, again: str, counter: str, trips: int, columns: list[str]) -> tuple[Texts, Texts]:
+    """Likewise."""
+    place = columns.index(counter)
+    fewer = f"(*r[:{place}], r[{place}] - 1)"
+    begin = f"{first}.map(lambda r: (*r, {trips}))"
+    return (begin, f"{again}.filter(lambda r: r[{place}] > 0).map(lambda r: {fewer})"), (
+        f"[(*r, {trips}) for r in {first}]",
+        f"[{fewer} for r in {again} if r[{place}] > 0]",
+    )
 
 
 def _function(head: str, lines: list[str]) -> str:
@@ -248,21 +253,23 @@ def programs(draw: st.DrawFn, steps: int = 7) -> Program:
     """A program of so many operators or fewer, and rows for it."""
     drawn = st.sampled_from(INTEGERS) | st.sampled_from(COMMON) | st.sampled_from(DTYPES)
     columns = {name: draw(drawn) for name in "abcd"[: draw(st.integers(1, 4))]}
-    draft, inputs = _Draft(draw, "s"), {}
-    count = draw(st.integers(1, 3))
-    for number in range(count):
+    draft, inputs, count = _Draft(draw, "s"), {}, draw(st.integers(1, 3))
+    for name in [f"s{number}" for number in range(count)]:
         names = draw(st.lists(st.sampled_from([*columns]), min_size=1, unique=True))
         shape = Shape(frames=draw(st.sampled_from([True, True, False])), schema={n: columns[n] for n in names})
-        name = f"s{number}"
         inputs[name] = (shape, draw(rows_of_epochs(shape.schema)))
-        schema = f", {schema_text(shape.schema)}" if shape.frames else ""
         draft.given(name, shape)
-        draft.job.append(f"{name} = flow.input({name!r}{schema})")
-        draft.meaning.append(f"{name} = epoch[{name!r}]")
     for number in range(count, count + draw(st.integers(1, steps))):
         draft.step(number)
-    outputs = [name for name in draft.shapes if name not in draft.used]
+    outputs = [name for name in draft.shapes if name not in {*draft.used, *inputs}] or ["s0"]
+    used = {name: each for name, each in inputs.items() if name in {*draft.used, *outputs}}
     answers = ", ".join(f"{name!r}: {name}" for name in outputs)
-    job = _function("job(flow)", [*draft.job, *(f"{name}.output({name!r})" for name in outputs)])
-    meaning = _function("meaning(kept, epoch)", [*draft.meaning, f"return {{{answers}}}"])
-    return Program(job, meaning, inputs, frozenset(draft.ordered & {*outputs}))
+    job = _function("job(flow)", [*_inputs(used), *draft.job, *(f"{name}.output({name!r})" for name in outputs)])
+    given = [f"{name} = epoch[{name!r}]" for name in used]
+    meaning = _function("meaning(kept, epoch)", [*given, *draft.meaning, f"return {{{answers}}}"])
+    return Program(job, meaning, used, frozenset(draft.ordered & {*outputs}))
+
+
+def _inputs(inputs: Mapping[str, tuple[Shape, Any]]) -> list[str]:
+    schemas = {name: f", {schema_text(shape.schema)}" if shape.frames else "" for name, (shape, _) in inputs.items()}
+    return [f"{name} = flow.input({name!r}{schema})" for name, schema in schemas.items()]
