@@ -86,6 +86,7 @@ class Checks:
         newest: What that was.
         told: How often which event was told, by its object's UID and its reason.
         gone: Objects that were deleted, by UID, as they were last.
+        forgotten: Names of jobs that were forgotten, with their state.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Checks:
         self._happened: Counter[tuple[str, str]] = Counter()
         self._edits: Counter[str] = Counter()
         self._wrong: set[str] = set()
+        self.forgotten: set[str] = set()
         self._submitted: Counter[str] = Counter()
         self._unready: dict[str, float] = {}
         self.gone: dict[str, Object] = {}
@@ -202,6 +204,7 @@ class Checks:
             if self._submitted[job.name] > wanted and self._leaders.durable:
                 self._fail(f"job {job.name} is submitted {self._submitted[job.name]} times, and wanted {wanted} times")
         if deed == "forget":
+            self.forgotten.add(job.name)
             self._may_forget(cluster, job, object_)
         elif deed == "cancel" and object_ is not None and not self._may_cancel(cluster, object_):
             self._fail(f"job {job.name} is cancelled, and its object wants it to run")

@@ -163,7 +163,12 @@ class Settled:
                     yield f"job {job.name} is left, and was to be forgotten"
 
     def _is_left(self, cluster: str, job: Job) -> bool:
-        """Whether the state of a job whose object is gone should be gone, too: its finalizer was there for that."""
+        """Whether the state of a job whose object is gone should be gone, too: its finalizer was there for that.
+
+        Not of one that was forgotten, and that a late request has submitted once more: it is cancelled, and stays.
+        """
+        if job.name in self.checks.forgotten:
+            return False
         gone = self.checks.gone.values()
         made_by = next(each for each in gone if leader_name(each) == job.name)
         if any(each["kind"] == "LimnadCluster" and _name(each) == cluster for each in gone):
