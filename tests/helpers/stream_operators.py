@@ -112,7 +112,7 @@ class Operator:
         stream: As a job has it.
         meaning: As `tests.helpers.stream_references` and Polars say it.
         arguments: What it may be told.
-        takes: ``"f"`` for each stream of frames that it is applied to, ``"r"`` for each of records.
+        takes: To how many streams it is applied.
         ordered: Whether the order of rows is part of its answer.
         keeps: Whether it has state across epochs, and cannot be in a loop.
         grows: Whether there may be many more rows than before.
@@ -121,7 +121,7 @@ class Operator:
     stream: str
     meaning: str
     arguments: Arguments = field(default=lambda _: {})
-    takes: str = "f"
+    takes: int = 1
     ordered: bool = False
     keeps: bool = False
     grows: bool = False
@@ -292,11 +292,11 @@ FRAMES: Final = {
         ordered=True,
     ),
     "count": Operator("{0}.count({new})", "counted({0}, {new})", lambda h: {"new": repr(h.fresh())}),
-    "inner join": _frame_join("inner", takes="ff", grows=True),
-    "left join": _frame_join("left", takes="ff", grows=True),
-    "semi join": _frame_join("semi", takes="ff"),
-    "anti join": _frame_join("anti", takes="ff"),
-    "concat": Operator("{0}.concat({1})", "pl.concat([{0}, {1}])", like, takes="ff"),
+    "inner join": _frame_join("inner", takes=2, grows=True),
+    "left join": _frame_join("left", takes=2, grows=True),
+    "semi join": _frame_join("semi", takes=2),
+    "anti join": _frame_join("anti", takes=2),
+    "concat": Operator("{0}.concat({1})", "pl.concat([{0}, {1}])", like, takes=2),
     "partition_by": Operator("{0}.partition_by({column})", "{0}", lambda h: {"column": repr(h.column())}),
     "to_worker": Operator("{0}.to_worker({n})", "{0}", lambda h: {"n": str(h.one_of(0, 1, 6))}),
     "broadcast": Operator("{0}.broadcast().unique()", "{0}.unique()"),
@@ -389,101 +389,87 @@ _JOINED = "joined(keyed({0}, lambda r: r[{i}]), keyed({1}, lambda r: r[{j}]), 'H
 
 def _record_join(how: str, out: str, arguments: Arguments, *, grows: bool) -> Operator:
     stream, meaning = _JOIN.replace("HOW", how), _JOINED.replace("HOW", how)
-    return Operator(f"{stream}.map({out})", f"[({out})(p) for p in {meaning}]", arguments, takes="rr", grows=grows)
+    return Operator(f"{stream}.map({out})", f"[({out})(p) for p in {meaning}]", arguments, takes=2, grows=grows)
 
 
 RECORDS: Final = {
-    "filter": Operator(
-        "{0}.filter(lambda r: {test})", "[r for r in {0} if {test}]", lambda h: {"test": tested(h)}, "r"
-    ),
-    "map": Operator("{0}.map({f})", "[({f})(r) for r in {0}]", remapped, "r"),
+    "filter": Operator("{0}.filter(lambda r: {test})", "[r for r in {0} if {test}]", lambda h: {"test": tested(h)}),
+    "map": Operator("{0}.map({f})", "[({f})(r) for r in {0}]", remapped),
     "flat_map": Operator(
         "{0}.flat_map(lambda r: [r] * (2 if {test} else {n}))",
         "[r for r in {0} for _ in range(2 if {test} else {n})]",
         lambda h: {"test": tested(h), "n": str(h.one_of(0, 1))},
-        "r",
     ),
-    "map_batches": Operator("{0}.map_batches(lambda rs: rs[::-1])", "{0}", takes="r"),
-    "distinct": Operator("{0}.distinct()", "different({0})", plain, "r"),
+    "map_batches": Operator("{0}.map_batches(lambda rs: rs[::-1])", "{0}"),
+    "distinct": Operator("{0}.distinct()", "different({0})", plain),
     "count": Operator(
-        "{0}.count().map(lambda n: (n,))", "[(len({0}),)] if {0} else []", lambda h: records(h, numbers(h)), "r"
+        "{0}.count().map(lambda n: (n,))", "[(len({0}),)] if {0} else []", lambda h: records(h, numbers(h))
     ),
     "reduce": Operator(
         f"{{0}}.map(lambda r: len(shown(r[{{i}}]))).reduce({_SUM}).map(lambda n: (n,))",
         f"[(n,) for n in reduced([len(shown(r[{{i}}])) for r in {{0}}], {_SUM})]",
         lambda h: records(h, numbers(h), i=h.place()),
-        "r",
     ),
     "aggregate": Operator(
         f"{{0}}.aggregate(lambda: (0, 0), {_ADD}, {_BOTH})",
         "[(len({0}), max(len(shown(r[{i}])) for r in {0}))] if {0} else []",
         lambda h: records(h, numbers(h, 2), i=h.place()),
-        "r",
     ),
-    "min": Operator("{0}.min(key=shown)", "[min({0}, key=shown)] if {0} else []", takes="r"),
-    "max": Operator("{0}.max(key=shown)", "[max({0}, key=shown)] if {0} else []", takes="r"),
+    "min": Operator("{0}.min(key=shown)", "[min({0}, key=shown)] if {0} else []"),
+    "max": Operator("{0}.max(key=shown)", "[max({0}, key=shown)] if {0} else []"),
     "count_by_key": Operator(
         f"{_KEYED}.count_by_key().map({_PAIR})",
         f"[(k, len(vs)) for k, vs in grouped({_PAIRS})]",
         lambda h: by_key(h, pl.Int64()),
-        "r",
     ),
     "reduce_by_key": Operator(
         f"{_KEYED}.map_values(lambda r: len(shown(r[{{i}}]))).reduce_by_key({_SUM}).map({_PAIR})",
         f"reduced_by_key({_WEIGHED}, {_SUM})",
         lambda h: by_key(h, pl.Int64()),
-        "r",
     ),
     "min_by_key": Operator(
         f"{_KEYED}.map_values(shown).min_by_key().map({_PAIR})",
         f"[(k, min(map(shown, rs))) for k, rs in grouped({_PAIRS})]",
         lambda h: by_key(h, pl.String()),
-        "r",
     ),
     "max_by_key": Operator(
         f"{_KEYED}.map_values(shown).max_by_key().map({_PAIR})",
         f"[(k, max(map(shown, rs))) for k, rs in grouped({_PAIRS})]",
         lambda h: by_key(h, pl.String()),
-        "r",
     ),
     "aggregate_by_key": Operator(
         f"{_KEYED}.aggregate_by_key(lambda: (0, 0), {_ADD}, {_BOTH}).map(lambda p: (p[0], *p[1]))",
         f"[(k, len(ws), max(ws)) for k, ws in grouped({_WEIGHED})]",
         lambda h: by_key(h, pl.Int64(), pl.Int64()),
-        "r",
     ),
     "group": Operator(
         f"{_KEYED}.map_values(shown).group().flat_map(lambda p: [(p[0], *v) for v in enumerate(p[1])])",
         f"[(k, *v) for k, rs in grouped({_PAIRS}) for v in enumerate(sorted(map(shown, rs)))]",
         lambda h: by_key(h, pl.Int64(), pl.String()),
-        "r",
     ),
     "group_by": Operator(
         "{0}.group_by({key}).map(lambda p: (p[0], len(p[1])))",
         f"[(k, len(vs)) for k, vs in grouped({_PAIRS})]",
         lambda h: by_key(h, pl.Int64()),
-        "r",
     ),
     "inner join": _record_join("inner", "lambda p: (*p[1][0], *p[1][1])", by_keys, grows=True),
     "left join": _record_join("left", "lambda p: (*p[1][0], *(p[1][1] or [None] * {n}))", by_keys, grows=True),
     "semi join": _record_join("semi", "lambda p: p[1]", by_keys_of_left, grows=False),
     "anti join": _record_join("anti", "lambda p: p[1]", by_keys_of_left, grows=False),
-    "concat": Operator("{0}.concat({1})", "{0} + {1}", like, "rr"),
-    "partition_by": Operator("{0}.partition_by(lambda r: r[{i}])", "{0}", lambda h: {"i": str(h.place(hashable))}, "r"),
-    "route": Operator("{0}.route(lambda r: len(shown(r)))", "{0}", takes="r"),
-    "to_worker": Operator("{0}.to_worker({n})", "{0}", lambda h: {"n": str(h.one_of(0, 1, 6))}, "r"),
-    "broadcast": Operator("{0}.broadcast().distinct()", "different({0})", plain, "r"),
+    "concat": Operator("{0}.concat({1})", "{0} + {1}", like, takes=2),
+    "partition_by": Operator("{0}.partition_by(lambda r: r[{i}])", "{0}", lambda h: {"i": str(h.place(hashable))}),
+    "route": Operator("{0}.route(lambda r: len(shown(r)))", "{0}"),
+    "to_worker": Operator("{0}.to_worker({n})", "{0}", lambda h: {"n": str(h.one_of(0, 1, 6))}),
+    "broadcast": Operator("{0}.broadcast().distinct()", "different({0})", plain),
     "scan": Operator(
         f"{_KEYED}.map_values(shown).scan(lambda: 0, {_STEP}, {{name!r}}).map(lambda p: (p[0], *p[1]))",
         f"[(k, *v) for k, v in kept.scanned({{name!r}}, [(k, shown(r)) for k, r in {_PAIRS}], lambda: 0, {_STEP})]",
         lambda h: by_key(h, pl.Int64(), pl.String()),
-        "r",
         keeps=True,
     ),
     "to_frames": Operator(
         "{0}.to_frames({schema})",
         "pl.DataFrame({0}, {schema}, orient='row')",
         lambda h: {"schema": schema_text(h.schema)},
-        "r",
     ),
 }

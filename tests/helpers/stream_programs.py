@@ -157,8 +157,8 @@ class _Draft:
         name = f"{self.prefix}{number}"
         first = self._stream()
         table = FRAMES if self.shapes[first].frames else RECORDS
-        often = [name for name in table if "agg" in name or name == "scan"]
-        chosen = self.draw(st.sampled_from([*table, *often, *often, "iterate"]))
+        often = [each for each in table if "agg" in each or "join" in each or each in ("scan", "running")]
+        chosen = self.draw(st.sampled_from([*table, *often, "iterate"]))
         try:
             if chosen == "iterate":
                 self._iterate(name, first)
@@ -168,19 +168,15 @@ class _Draft:
             for known in (self.shapes, self.nothing):
                 known.pop(name, None)
 
-    def _stream(self) -> str:
-        """Mostly the newest one."""
-        names = [*self.shapes]
+    def _stream(self, frames: bool | None = None) -> str:
+        """One of frames, of records, or any; mostly the newest one."""
+        names = [name for name, shape in self.shapes.items() if frames in (None, shape.frames)]
         return str(self.draw(st.sampled_from([names[-1], *reversed(names)])))
 
     def _apply(self, name: str, operator: Operator, first: str) -> None:
         if (operator.keeps and self.loops) or (operator.grows and (self.loops or self.joins > 1)):
             raise Unfit
-        kinds = {"f": True, "r": False}
-        others = [self._stream() for _ in operator.takes[1:]]
-        streams = [first, *others]
-        if [self.shapes[each].frames for each in streams] != [kinds[each] for each in operator.takes]:
-            raise Unfit
+        streams = [first, *(self._stream(self.shapes[first].frames) for _ in range(1, operator.takes))]
         hand = Hand(self.draw, [self.shapes[each] for each in streams], name)
         texts = {**operator.arguments(hand), "name": name}
         job, meaning = operator.stream.format(*streams, **texts), operator.meaning.format(*streams, **texts)
@@ -256,7 +252,7 @@ def programs(draw: st.DrawFn, steps: int = 7) -> Program:
     draft, inputs, count = _Draft(draw, "s"), {}, draw(st.integers(1, 3))
     for name in [f"s{number}" for number in range(count)]:
         names = draw(st.lists(st.sampled_from([*columns]), min_size=1, unique=True))
-        shape = Shape(frames=draw(st.sampled_from([True, True, False])), schema={n: columns[n] for n in names})
+        shape = Shape(frames=draw(st.booleans()), schema={n: columns[n] for n in names})
         inputs[name] = (shape, draw(rows_of_epochs(shape.schema)))
         draft.given(name, shape)
     for number in range(count, count + draw(st.integers(1, steps))):
