@@ -24,10 +24,16 @@ class Feedback(Generic[AnyStream]):
         """What goes round once more.
 
         Raises:
-            GraphError: It was said already, or ``again`` is not a stream of this loop.
+            GraphError: It was said already; ``again`` is not a stream of this loop, or would be exchanged on its way.
         """
         if self._connected:
             raise GraphError(f"the feedback of loop {self._loop.name!r} is connected already")
+        if again.partition is not None:
+            raise GraphError(
+                f"what goes round loop {self._loop.name!r} stays on its worker: a partition_by, broadcast or to_worker "
+                "just before the feedback would do nothing. Say it of the stream that is read: "
+                "feedback.stream.partition_by(...)"
+            )
         self._connected = True
         self._loop.flow.connect(replace(again, partition=None, combine=None), self.stream.stage, 0)
 
