@@ -68,7 +68,7 @@ class Plan:
         partial: Per worker, over raw rows.
         merge: Partial results of one key into one, any number of times; the same columns again.
         finish: From merged partials to the columns that were asked for.
-        answer: `merge` and `finish` in one, which takes half of the time for a few rows.
+        answer: `merge` and `finish` in one, which takes 0.6 of the time for a few rows.
     """
 
     partial: list[pl.Expr] = field(default_factory=list)

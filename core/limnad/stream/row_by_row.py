@@ -32,29 +32,25 @@ def check_row_by_row(operator: str, expressions: Iterable[object]) -> None:
 
 def _of_whole_batch(expression: pl.Expr) -> pl.Expr | None:
     """The part of an expression that is not row by row."""
-    inputs = [] if _is_unknown(expression) else expression.meta.pop()
+    told = _is_separable(expression)
+    inputs = [] if told is None else expression.meta.pop()
     for each in inputs:
         if (part := _of_whole_batch(each)) is not None:
             return part
-    if _is_separable(expression) or _is_of_text(expression, inputs):
+    if told is not False or _is_of_text(expression, inputs):
         return None
     # What only hands on, as a name or a cast, is what it stands on.
-    return expression if all(map(_is_separable, inputs)) else None
+    return expression if all(_is_separable(each) is not False for each in inputs) else None
 
 
-def _is_separable(expression: pl.Expr) -> bool:
-    return _is_unknown(expression) or bool(expression.meta.is_row_separable())
-
-
-def _is_unknown(expression: pl.Expr) -> bool:
-    """Whether Polars cannot tell, because it depends on the columns or on a function of the user's; or need not."""
+def _is_separable(expression: pl.Expr) -> bool | None:
+    """Whether it is row by row; None: Polars cannot tell, as it depends on columns or a user's function, or need not."""
     if expression.meta.is_literal() or not hasattr(expression.meta, "is_row_separable"):
-        return True
+        return None
     try:
-        expression.meta.is_row_separable()
+        return bool(expression.meta.is_row_separable())
     except pl.exceptions.PolarsError:
-        return True
-    return False
+        return None
 
 
 def _is_of_text(expression: pl.Expr, inputs: list[pl.Expr]) -> bool:

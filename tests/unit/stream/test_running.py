@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from limnad import Flow, GraphError
-from limnad.stream.operators import running
 from limnad.testing import build, run
 from tests.unit.stream.test_frames import EPOCHS, SCHEMA, rows
 
@@ -24,13 +23,9 @@ AGGREGATIONS: dict[str, list[pl.Expr]] = {
 }
 
 
-@pytest.mark.parametrize("few", [0, running.FEW])
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("name", AGGREGATIONS)
-def test_totals_are_those_of_all_rows_so_far(
-    name: str, workers: int, few: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "FEW", few)
+def test_totals_are_those_of_all_rows_so_far(name: str, workers: int) -> None:
     exprs = AGGREGATIONS[name]
 
     def job(flow: Flow) -> None:

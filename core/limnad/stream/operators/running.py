@@ -7,9 +7,6 @@ import polars as pl
 from limnad.stream.operators.per_time import PerTime
 from limnad.timely.frame_state import FrameState
 
-FEW = 1000
-"""So many parts are not merged before their totals are looked up: it would take longer than to look up all of them."""
-
 Step = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -30,8 +27,8 @@ class Running(PerTime):
         self._finish_totals = finish
 
     def _add(self, parts: pl.DataFrame) -> pl.DataFrame:
-        if len(parts) > FEW:
-            parts = self._merge(parts)
-        totals = self._merge(self._totals.get(parts).clone().extend(parts))  # A tenth of what it takes to concatenate.
+        new = self._merge(parts)
+        known = self._totals.get(new)
+        totals = self._merge(known.clone().extend(new)) if len(known) else new
         self._totals.put(totals)
         return self._finish_totals(totals)
