@@ -84,8 +84,8 @@ def _make(seen: CheckpointSeen, draft: Draft[CheckpointStatus]) -> Plan:
     late = seen.now_s - status.started >= limit_s
     gone = seen.job is None or leader_name(seen.job) != status.job
     if (answer is not None and answer.fault is Fault.REFUSED) or late or gone:
-        why = answer.text if answer is not None and answer.text else f"it was not made within {limit_s:g} s"
-        why = "its LimnadJob is gone" if gone else why
+        said = answer.text if answer is not None else ""
+        why = "its LimnadJob is gone" if gone else said or f"it was not made within {limit_s:g} s"
         draft.set(state=CheckpointState.FAILED, error=why)
         draft.tell("CheckpointFailed", f"Job {status.job} made no checkpoint: {why}", warning=True)
         return _told(draft, why).plan(None)

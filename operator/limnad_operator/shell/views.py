@@ -31,16 +31,13 @@ class Key(NamedTuple):
     name: str
 
 
-REMEMBERED = 10_000
-"""How many deleted objects are known as such: more than answers can be under way about."""
-
-
 @dataclass
 class Cache:
     """Objects by kind, namespace and name.
 
     News of an object come in any order: from the watch, and from the answers to what was written here. The newest
-    counts, by its resource version.
+    counts, by its resource version; and what is not newer than what lists and watches have told of already is no news,
+    be it of an object that was deleted meanwhile.
 
     Attributes:
         forbidden: What the operator may not see, by kind and namespace, in sentences.
@@ -48,7 +45,6 @@ class Cache:
 
     forbidden: dict[tuple[str, str], str] = field(default_factory=dict)
     _objects: dict[tuple[str, str], dict[str, Object]] = field(default_factory=dict)
-    _gone: dict[str, None] = field(default_factory=dict)
     _as_of: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def complete(self, namespace: str) -> bool:
@@ -66,7 +62,7 @@ class Cache:
         there = {each["metadata"]["name"] for each in listed.items}
         for name, each in before.items():
             if name not in there and not _older(listed.version, each):
-                self._bury(now.pop(name))
+                del now[name]
         self.forbidden.pop((kind, namespace), None)
         self._as_of[kind, namespace] = listed.version
         return [*now.values(), *(each for name, each in before.items() if name not in now)]
@@ -84,10 +80,6 @@ class Cache:
         metadata = object_["metadata"]
         held = self._objects.setdefault((kind, metadata["namespace"]), {})
         before = held.get(metadata["name"])
-        if deleted:
-            self._bury(object_)
-        else:
-            self._gone.pop(metadata["uid"], None)  # Its labels were others for a while, and it seemed to be deleted.
         if before is not None and _older(metadata["resourceVersion"], before):
             return before
         if deleted:
@@ -99,14 +91,8 @@ class Cache:
     def learn(self, kind: str, object_: Object) -> None:
         """What was written here: known before the watch tells of it, or when it has told of its deletion already."""
         metadata = object_["metadata"]
-        known = _at_most(metadata["resourceVersion"], self._as_of.get((kind, metadata["namespace"]), ""))
-        if not known and metadata["uid"] not in self._gone:
+        if not _at_most(metadata["resourceVersion"], self._as_of.get((kind, metadata["namespace"]), "")):
             self._put(kind, object_)
-
-    def _bury(self, object_: Object) -> None:
-        self._gone[object_["metadata"]["uid"]] = None
-        if len(self._gone) > REMEMBERED:
-            del self._gone[next(iter(self._gone))]
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object; None: there is none."""
