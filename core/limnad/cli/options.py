@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -73,27 +73,19 @@ ProgressOfJob = Annotated[
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
-_OFTEN = "Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one."
-Checkpoint = Annotated[
-    float | None,
-    typer.Option(
+
+def _often(default: str) -> Any:
+    return typer.Option(
         rich_help_panel=_PANEL,
         metavar="TIME",
         parser=seconds,
-        help=_OFTEN,
-        show_default="10s with --store or --resume",
-    ),
-]
-CheckpointOfJob = Annotated[
-    float | None,
-    typer.Option(
-        rich_help_panel=_PANEL,
-        metavar="TIME",
-        parser=seconds,
-        help=_OFTEN,
-        show_default="10s, unless --checkpoint-epochs is given",
-    ),
-]
+        help="Make a checkpoint this often, such as `5s`: workers that die are started again from the newest one.",
+        show_default=default,
+    )
+
+
+Checkpoint = Annotated[float | None, _often("10s with --store or --resume")]
+CheckpointOfJob = Annotated[float | None, _often("10s, unless --checkpoint-epochs is given")]
 CheckpointEpochs = Annotated[
     int | None,
     typer.Option(rich_help_panel=_PANEL, min=1, metavar="N", help="Make a checkpoint after every N complete epochs."),

@@ -144,14 +144,20 @@ def test_a_job_whose_own_store_is_away_is_listed_with_the_others_and_says_so(tmp
     run(test)
 
 
+async def succeeded_without_store(folder: Path, away: Away) -> tuple[Leader, str]:
+    """A leader that has found a job whose own store is away; and the job's name."""
+    first = await led(folder, "first")
+    name = (await first.submit(REQUEST)).name
+    await first.stop()
+    away.names.add("store")
+    second = await led(folder, "second")
+    await eventually(lambda: second.job(name).waits_for_store)
+    return second, name
+
+
 def test_a_job_whose_own_store_is_away_can_be_cancelled(tmp_path: Path, away: Away) -> None:
     async def test() -> None:
-        first = await led(tmp_path, "first")
-        name = (await first.submit(REQUEST)).name
-        await first.stop()
-        away.names.add("store")
-        second = await led(tmp_path, "second")
-        await eventually(lambda: second.job(name).waits_for_store)
+        second, name = await succeeded_without_store(tmp_path, away)
         await JobService(second).Cancel(jobs_pb2.CancelRequest(job=name), cast(Any, Call()))
         assert [view.state for view in await listed(second)] == [jobs_pb2.JOB_STATE_CANCELLED]
         await second.stop()
@@ -162,12 +168,7 @@ def test_a_job_whose_own_store_is_away_can_be_cancelled(tmp_path: Path, away: Aw
 
 def test_a_leader_that_goes_does_not_wait_for_a_job_whose_store_is_away(tmp_path: Path, away: Away) -> None:
     async def test() -> None:
-        first = await led(tmp_path, "first")
-        name = (await first.submit(REQUEST)).name
-        await first.stop()
-        away.names.add("store")
-        second = await led(tmp_path, "second")
-        await eventually(lambda: second.job(name).waits_for_store)
+        second, _ = await succeeded_without_store(tmp_path, away)
         await second.leave()
         await second.stop()
 
