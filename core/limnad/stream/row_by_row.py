@@ -44,7 +44,7 @@ def _of_whole_batch(expression: pl.Expr) -> pl.Expr | None:
 
 
 def _is_separable(expression: pl.Expr) -> bool | None:
-    """Whether it is row by row; None: Polars cannot tell, as it depends on columns or a user's function, or need not."""
+    """Whether it is row by row; None: Polars need not tell, or cannot, as of columns by type or a user's function."""
     if expression.meta.is_literal() or not hasattr(expression.meta, "is_row_separable"):
         return None
     try:
